@@ -1,0 +1,8 @@
+//! What came in from outside. Facts only: the gateway has already answered the
+//! sender when these are read.
+
+mod error;
+mod event;
+
+pub use error::UnknownName;
+pub use event::{AuthMethod, DeliveryAccepted, DeliveryEvent, DeliveryRefused, RefusalReason};

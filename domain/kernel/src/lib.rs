@@ -1,0 +1,18 @@
+//! What every bounded context shares: ids, event metadata, the decider contract
+//! and the codec contract. Pure: no IO, no clock, no randomness.
+
+mod codec;
+mod decider;
+mod id;
+mod json;
+mod metadata;
+pub mod spec;
+
+pub use codec::{Codec, CodecError};
+pub use decider::Decider;
+pub use id::{
+    ContextId, CorrelationId, DecisionId, EffectId, EventId, ExecutionId, NotificationId,
+    WorkflowId,
+};
+pub use json::Json;
+pub use metadata::{Metadata, Recorded, Space, TenantId, Timestamp};

@@ -1,0 +1,1 @@
+//! CEL conditions and mappings over JSON.

@@ -1,0 +1,1 @@
+//! Settings: compiled-in defaults, then a file, then the environment.

@@ -1,0 +1,1 @@
+//! Kafka, schema registry, Postgres and Redis as child processes.

@@ -1,0 +1,1 @@
+//! Kafka: producer, consumer, topics, CloudEvents headers, schema registry.

@@ -1,0 +1,1 @@
+//! Postgres: pool, migrations per schema, checkpoints with owner generation.

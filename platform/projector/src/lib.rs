@@ -1,0 +1,1 @@
+//! Runners for projections, deciders and executors.

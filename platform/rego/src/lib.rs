@@ -1,0 +1,1 @@
+//! Rego evaluation: bundles, digests, decisions.

@@ -1,0 +1,1 @@
+//! Vector index: usearch with a checksummed file.

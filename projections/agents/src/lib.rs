@@ -1,0 +1,1 @@
+//! The registry: agents and every other resource.

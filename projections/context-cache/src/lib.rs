@@ -1,0 +1,1 @@
+//! Contexts in Redis for 24 h.

@@ -1,0 +1,1 @@
+//! Context embeddings in a usearch index.

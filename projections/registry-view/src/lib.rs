@@ -1,0 +1,1 @@
+//! The registry folded in memory.

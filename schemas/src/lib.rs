@@ -1,0 +1,1 @@
+//! Published events: Avro schemas and the mapping from and to the domain.

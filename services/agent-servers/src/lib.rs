@@ -1,0 +1,1 @@
+//! The three bundled agents as MCP servers.

@@ -1,0 +1,1 @@
+//! Runs agent tools over MCP and records what they answered.

@@ -1,0 +1,1 @@
+//! A CRM with HubSpot's objects API, its state on disk.

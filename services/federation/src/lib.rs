@@ -1,0 +1,1 @@
+//! Deduplicates, caches and announces contexts.

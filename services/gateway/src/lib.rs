@@ -1,0 +1,1 @@
+//! What senders meet: POST /hooks/{source_id}.

@@ -1,0 +1,1 @@
+//! OPA's data API over the same engine.

@@ -1,0 +1,1 @@
+//! Runs every read model.

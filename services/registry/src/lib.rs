@@ -1,0 +1,1 @@
+//! The registry: one writer for mesh.registry.

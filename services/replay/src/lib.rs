@@ -1,0 +1,1 @@
+//! Rebuilds and compares read models.

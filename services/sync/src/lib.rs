@@ -1,0 +1,1 @@
+//! Writes to systems of record and attests the outcome.

@@ -1,0 +1,1 @@
+//! Runs workflow definitions as sagas.

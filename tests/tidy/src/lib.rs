@@ -1,0 +1,1 @@
+//! Layering, file length and folder shape.
