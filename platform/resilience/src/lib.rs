@@ -1,1 +1,17 @@
-//! Circuit breaker and retry.
+//! Circuit breaker and retry for calls over the network.
+//!
+//! Both are driven by values they are given: the breaker takes the time of each
+//! call, the back-off takes its random numbers. The async wrappers read tokio's
+//! clock, which tests can pause.
+
+mod backoff;
+mod breaker;
+mod budget;
+mod circuit;
+mod retry;
+
+pub use backoff::Backoff;
+pub use breaker::{Admission, BreakerSettings, CircuitBreaker, CircuitState, Outcome};
+pub use budget::RetryBudget;
+pub use circuit::{Circuit, Permit, Refused};
+pub use retry::{Failure, Retry, retry};

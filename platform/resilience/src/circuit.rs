@@ -1,0 +1,146 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::breaker::{Admission, BreakerSettings, CircuitBreaker, CircuitState, Outcome};
+
+/// A circuit breaker shared by all callers of one remote system, reporting its
+/// state as the gauge `mesh_circuit_open` (0 closed, 1 open, 0.5 half open).
+#[derive(Debug, Clone)]
+pub struct Circuit {
+    name: Arc<str>,
+    breaker: Arc<Mutex<CircuitBreaker>>,
+}
+
+/// The circuit is open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("circuit {circuit} is open; retry after {} ms", retry_after.as_millis())]
+pub struct Refused {
+    pub circuit: String,
+    pub retry_after: Duration,
+}
+
+/// Leave to make one call. Dropped without a verdict, the call counts as abandoned.
+#[derive(Debug)]
+pub struct Permit {
+    circuit: Circuit,
+    epoch: u64,
+    settled: bool,
+}
+
+impl Circuit {
+    pub fn new(name: &str, settings: BreakerSettings) -> Self {
+        Self {
+            name: Arc::from(name),
+            breaker: Arc::new(Mutex::new(CircuitBreaker::new(settings))),
+        }
+    }
+
+    pub fn state(&self) -> CircuitState {
+        self.lock().state()
+    }
+
+    /// # Errors
+    /// [`Refused`] while the circuit is open or a probe is under way.
+    pub fn admit(&self) -> Result<Permit, Refused> {
+        let admission = self.change(|breaker| breaker.admit(Instant::now().into_std()));
+        match admission {
+            Admission::Admitted { epoch } => Ok(Permit {
+                circuit: self.clone(),
+                epoch,
+                settled: false,
+            }),
+            Admission::Refused { retry_after } => {
+                metrics::counter!("mesh_circuit_refused_total", "circuit" => self.name.to_string())
+                    .increment(1);
+                Err(Refused {
+                    circuit: self.name.to_string(),
+                    retry_after,
+                })
+            }
+        }
+    }
+
+    fn change<T>(&self, act: impl FnOnce(&mut CircuitBreaker) -> T) -> T {
+        let mut breaker = self.lock();
+        let before = breaker.state();
+        let answer = act(&mut breaker);
+        let after = breaker.state();
+        drop(breaker);
+        if before != after {
+            let level = match after {
+                CircuitState::Closed => 0.0,
+                CircuitState::HalfOpen => 0.5,
+                CircuitState::Open => 1.0,
+            };
+            metrics::gauge!("mesh_circuit_open", "circuit" => self.name.to_string()).set(level);
+            tracing::warn!(
+                circuit.name = %self.name,
+                circuit.from = before.as_str(),
+                circuit.to = after.as_str(),
+                "circuit changed"
+            );
+        }
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CircuitBreaker> {
+        // The breaker's own methods do not panic half way.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    pub fn success(self) {
+        self.settle(Outcome::Success);
+    }
+
+    pub fn failure(self) {
+        self.settle(Outcome::Failure);
+    }
+
+    fn settle(mut self, outcome: Outcome) {
+        self.settled = true;
+        self.report(outcome);
+    }
+
+    fn report(&self, outcome: Outcome) {
+        let epoch = self.epoch;
+        self.circuit
+            .change(|breaker| breaker.record(Instant::now().into_std(), epoch, outcome));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.report(Outcome::Abandoned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn opens_refuses_and_recovers() {
+        let circuit = Circuit::new(
+            "crm",
+            BreakerSettings {
+                failures_to_open: 1,
+                open_for: Duration::from_secs(10),
+                probes_to_close: 1,
+            },
+        );
+        circuit.admit().unwrap().failure();
+        let refused = circuit.admit().unwrap_err();
+        assert_eq!(refused.circuit, "crm");
+        assert!(refused.retry_after <= Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        drop(circuit.admit().unwrap());
+        circuit.admit().unwrap().success();
+        assert_eq!(circuit.state(), CircuitState::Closed);
+    }
+}
