@@ -1,1 +1,20 @@
 //! Settings: compiled-in defaults, then a file, then the environment.
+//!
+//! `defaults.toml` names every setting there is. What a file or the environment
+//! sets beyond that is an error that names the key and where it was set, and
+//! so is a value of the wrong type or out of range: all of it is found before
+//! a port is bound.
+
+mod check;
+mod error;
+mod layers;
+mod secret;
+mod settings;
+
+pub use error::{Error, Origin};
+pub use secret::Secret;
+pub use settings::{
+    AgentServers, Agents, Anthropic, AzureOpenAi, CrmSandbox, Federation, Gateway, Kafka, OpenAi,
+    Policy, Postgres, Redis, Registry, SchemaRegistry, Secrets, Settings, Sync, Telemetry,
+    Workflow,
+};

@@ -1,0 +1,269 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::secret::{Secret, without_password};
+use crate::{Error, check, layers};
+
+/// All settings. `defaults.toml` says what each one means and its default.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Directory of the files this process keeps; vector files live in `vectors/` in it.
+    pub data_dir: PathBuf,
+    pub kafka: Kafka,
+    pub schema_registry: SchemaRegistry,
+    pub postgres: Postgres,
+    pub redis: Redis,
+    pub gateway: Gateway,
+    pub registry: Registry,
+    pub policy: Policy,
+    pub federation: Federation,
+    pub workflow: Workflow,
+    pub agents: Agents,
+    pub sync: Sync,
+    pub agent_servers: AgentServers,
+    pub crm_sandbox: CrmSandbox,
+    pub secrets: Secrets,
+    pub telemetry: Telemetry,
+}
+
+impl Settings {
+    /// Loads the defaults, then `file` (or `agentmesh.toml` in the working
+    /// directory, if there is one), then the environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a key is unknown, or a value is bad.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let standard = Path::new("agentmesh.toml");
+        let file = file.or_else(|| standard.exists().then_some(standard));
+        let file = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                Some((path, text))
+            }
+            None => None,
+        };
+        Self::from_layers(
+            file.as_ref().map(|(path, text)| (*path, text.as_str())),
+            std::env::vars_os().filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
+        )
+    }
+
+    /// The defaults alone, whatever the files and the environment say.
+    ///
+    /// # Errors
+    /// Never in a released build: a test reads the defaults.
+    pub fn defaults() -> Result<Self, Error> {
+        Self::from_layers(None, std::iter::empty())
+    }
+
+    /// Loads from layers given as values, so that tests need no process environment.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value is bad.
+    pub fn from_layers(
+        file: Option<(&Path, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let merged = layers::merge(file, environment)?;
+        let settings: Self = merged.try_into().map_err(|source| Error::BadValue {
+            source: Box::new(source),
+        })?;
+        check::settings(&settings)?;
+        Ok(settings)
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Kafka {
+    /// Bootstrap servers, `host:port` separated by commas.
+    pub brokers: String,
+    /// Put before every topic and consumer group name.
+    pub topic_prefix: String,
+    /// Partitions of each topic, but for the registry's, which has one.
+    pub partitions: u32,
+    pub replication: u16,
+    pub min_insync_replicas: u16,
+    pub linger_ms: u32,
+    pub message_timeout_ms: u32,
+    pub queue_max_messages: u32,
+    pub queue_max_bytes: u64,
+    pub session_timeout_ms: u32,
+    pub max_poll_interval_ms: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct SchemaRegistry {
+    /// Base of the Confluent API, with or without a slash at the end.
+    pub url: String,
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Postgres {
+    pub url: String,
+    pub pool_size: usize,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres")
+            .field("url", &without_password(&self.url))
+            .field("pool_size", &self.pool_size)
+            .finish()
+    }
+}
+
+#[derive(Clone, Deserialize)]
+pub struct Redis {
+    pub url: String,
+    /// Put before every key.
+    pub key_prefix: String,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis")
+            .field("url", &without_password(&self.url))
+            .field("key_prefix", &self.key_prefix)
+            .finish()
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Gateway {
+    pub listen: SocketAddr,
+    /// How senders see the gateway, for schemes that sign the full address.
+    #[serde(deserialize_with = "optional_text")]
+    pub public_url: Option<String>,
+    pub max_body_bytes: usize,
+    pub request_timeout_ms: u64,
+    /// How far a signed timestamp may be from now, either way.
+    pub timestamp_tolerance_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Registry {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Policy {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Federation {
+    pub listen: SocketAddr,
+    /// Cosine similarity above which two contexts may be one.
+    pub merge_threshold: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Workflow {
+    pub tick_ms: u64,
+    pub compensation_attempts: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Agents {
+    /// How many executions run at once.
+    pub concurrency: usize,
+    pub federation_url: String,
+    /// How many earlier contexts an agent is shown.
+    pub history_limit: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sync {
+    /// How many effects run at once.
+    pub concurrency: usize,
+}
+
+/// The bundled MCP servers of the three sample agents.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AgentServers {
+    pub listen: SocketAddr,
+    pub openai: OpenAi,
+    pub anthropic: Anthropic,
+    pub azure_openai: AzureOpenAi,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct OpenAi {
+    #[serde(deserialize_with = "optional_secret")]
+    pub api_key: Option<Secret>,
+    pub base_url: String,
+    pub model: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Anthropic {
+    #[serde(deserialize_with = "optional_secret")]
+    pub api_key: Option<Secret>,
+    pub base_url: String,
+    pub model: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct AzureOpenAi {
+    #[serde(deserialize_with = "optional_secret")]
+    pub api_key: Option<Secret>,
+    #[serde(deserialize_with = "optional_text")]
+    pub endpoint: Option<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub deployment: Option<String>,
+    pub api_version: String,
+}
+
+/// The CRM for local use.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CrmSandbox {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub access_token: Secret,
+}
+
+/// Where the key comes from under which stored secrets are sealed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Secrets {
+    /// 32 bytes in base64.
+    #[serde(deserialize_with = "optional_secret")]
+    pub key: Option<Secret>,
+    /// A file that holds them so.
+    #[serde(deserialize_with = "optional_path")]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Telemetry {
+    /// Where health, readiness and metrics are served.
+    pub ops_listen: SocketAddr,
+    /// `text` or `json`.
+    pub log_format: String,
+    /// Directives such as `info,platform_log=debug`.
+    pub log_filter: String,
+    /// Base of an OTLP/HTTP collector; without it nothing is exported.
+    #[serde(deserialize_with = "optional_text")]
+    pub otlp_endpoint: Option<String>,
+}
+
+fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
+fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(optional_text(deserializer)?.map(Secret::new))
+}
+
+fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(optional_text(deserializer)?.map(PathBuf::from))
+}
