@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// The namespace under which AgentMesh derives its ids: UUIDv5 of the DNS name
 /// `agentmesh.cloud`, fixed for ever because stored ids depend on it.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6a0f_6d0e_31c8_5d1c_9a54_2f7c_5be3_d0a1);
+const NAMESPACE: Uuid = Uuid::from_u128(0xb5a0_e342_0767_521e_bdcb_9350_2e1c_530b);
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -131,10 +131,8 @@ mod tests {
     #[test]
     fn stored_ids_never_change() {
         assert_eq!(
-            CorrelationId::of_delivery("zapier", "msg_1")
-                .as_uuid()
-                .get_version_num(),
-            5
+            CorrelationId::of_delivery("zapier", "msg_1").to_string(),
+            "cc38b250-3ef5-5ff0-8b45-4d46f17c78ca"
         );
     }
 }

@@ -7,6 +7,7 @@ mod id;
 mod json;
 mod metadata;
 pub mod spec;
+mod time;
 
 pub use codec::{Codec, CodecError};
 pub use decider::Decider;
@@ -16,3 +17,4 @@ pub use id::{
 };
 pub use json::Json;
 pub use metadata::{Metadata, Recorded, Space, TenantId, Timestamp};
+pub use time::InvalidTimestamp;
