@@ -1,1 +1,36 @@
-//! Published events: Avro schemas and the mapping from and to the domain.
+//! Published events: their Avro schemas, and the mapping from and to the domain.
+//!
+//! A private event is not a published event. Each topic has one module with the
+//! published form of its events as serde structs, in the order of their schema's
+//! fields, and one [`Codec`](domain_kernel::Codec). Optional fields of a
+//! published struct read as absent when the writer's schema did not have them
+//! yet, which is how older bytes are upcast.
+
+mod any;
+mod catalogue;
+mod contexts;
+mod decisions;
+mod deliveries;
+mod effects;
+mod executions;
+mod form;
+mod notifications;
+mod outcomes;
+mod registry;
+mod results;
+mod value;
+mod workflows;
+
+pub use any::{AnyEvent, decode_any};
+pub use catalogue::{KeyKind, TOPICS, catalogue};
+pub use contexts::Contexts;
+pub use decisions::Decisions;
+pub use deliveries::Deliveries;
+pub use effects::Effects;
+pub use executions::Executions;
+pub use form::{SchemaEntry, WriterSchema};
+pub use notifications::Notifications;
+pub use outcomes::Outcomes;
+pub use registry::Registry;
+pub use results::Results;
+pub use workflows::Workflows;

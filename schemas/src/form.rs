@@ -1,0 +1,212 @@
+use std::{io::Read, sync::OnceLock};
+
+use domain_kernel::CodecError;
+use serde::{Deserialize, Serialize};
+use serde_avro_fast::{
+    Schema,
+    de::DeserializerState,
+    ser::{SerializerConfig, SerializerState},
+};
+
+use crate::value::Unmappable;
+
+/// The namespace of every published record.
+const NAMESPACE: &str = "cloud.agentmesh";
+
+/// One version of one published schema. Immutable once released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaEntry {
+    /// The topic, without any prefix.
+    pub topic: &'static str,
+    /// The record name, without its namespace.
+    pub name: &'static str,
+    /// Counted from 1.
+    pub version: u32,
+    /// The Avro schema, JSON.
+    pub text: &'static str,
+}
+
+/// The current published form of one event.
+pub(crate) struct Form {
+    pub(crate) entry: SchemaEntry,
+    parsed: OnceLock<Schema>,
+}
+
+impl Form {
+    pub(crate) const fn new(
+        topic: &'static str,
+        name: &'static str,
+        version: u32,
+        text: &'static str,
+    ) -> Self {
+        Self {
+            entry: SchemaEntry {
+                topic,
+                name,
+                version,
+                text,
+            },
+            parsed: OnceLock::new(),
+        }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.entry.name
+    }
+
+    /// The datum of `published`, without framing.
+    pub(crate) fn encode(&self, published: &impl Serialize) -> Result<Vec<u8>, CodecError> {
+        let failed = |source| CodecError::Encode {
+            name: self.entry.name,
+            source,
+        };
+        let mut config = SerializerConfig::new(self.schema()?);
+        let mut state = SerializerState::from_writer(Vec::with_capacity(512), &mut config);
+        published
+            .serialize(state.serializer())
+            .map_err(|source| failed(Box::new(source)))?;
+        Ok(state.into_writer())
+    }
+
+    fn schema(&self) -> Result<&Schema, CodecError> {
+        if let Some(schema) = self.parsed.get() {
+            return Ok(schema);
+        }
+        let schema = parse(self.entry.name, self.entry.text)?;
+        Ok(self.parsed.get_or_init(|| schema))
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Schema, CodecError> {
+    text.parse().map_err(|source| CodecError::Schema {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// A schema that events on the log were written with, whichever version it is.
+#[derive(Debug)]
+pub struct WriterSchema {
+    /// The record name with its namespace, as the schema says.
+    full_name: String,
+    schema: Schema,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Misread {
+    #[error("the schema describes {found}")]
+    OtherRecord { found: String },
+    #[error("bytes are left over")]
+    BytesLeft,
+}
+
+#[derive(Deserialize)]
+struct RecordName {
+    name: String,
+    #[serde(default)]
+    namespace: Option<String>,
+}
+
+impl WriterSchema {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, CodecError> {
+        let record: RecordName =
+            serde_json::from_str(text).map_err(|source| CodecError::Schema {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+        let full_name = match record.namespace {
+            Some(namespace) if !record.name.contains('.') => format!("{namespace}.{}", record.name),
+            _ => record.name,
+        };
+        let schema = Self {
+            full_name,
+            schema: parse(name, text)?,
+        };
+        schema.expect_record(name)?;
+        Ok(schema)
+    }
+
+    /// Reads a datum of the event `name` into its current published form.
+    pub(crate) fn read<'a, T: Deserialize<'a>>(
+        &self,
+        name: &str,
+        datum: &'a [u8],
+    ) -> Result<T, CodecError> {
+        self.expect_record(name)?;
+        let mut state = DeserializerState::from_slice(datum, &self.schema);
+        let published =
+            T::deserialize(state.deserializer()).map_err(|source| CodecError::Decode {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })?;
+        match state.into_reader().read(&mut [0]) {
+            Ok(0) => Ok(published),
+            _ => Err(misread(name, Misread::BytesLeft)),
+        }
+    }
+
+    /// Reads a datum of the event `name` into the domain, by way of its published
+    /// form `P`.
+    pub(crate) fn read_as<'a, P, D>(&self, name: &str, datum: &'a [u8]) -> Result<D, CodecError>
+    where
+        P: Deserialize<'a>,
+        D: TryFrom<P, Error = Unmappable>,
+    {
+        D::try_from(self.read::<P>(name, datum)?).map_err(|why| CodecError::Decode {
+            name: name.to_owned(),
+            source: Box::new(why),
+        })
+    }
+
+    /// Records may share field names, so that bytes of one could pass for
+    /// another: the name decides.
+    fn expect_record(&self, name: &str) -> Result<(), CodecError> {
+        match self.full_name.strip_prefix(NAMESPACE) {
+            Some(rest) if rest.strip_prefix('.') == Some(name) => Ok(()),
+            _ => Err(misread(
+                name,
+                Misread::OtherRecord {
+                    found: self.full_name.clone(),
+                },
+            )),
+        }
+    }
+}
+
+fn misread(name: &str, why: Misread) -> CodecError {
+    CodecError::Decode {
+        name: name.to_owned(),
+        source: Box::new(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"type":"record","name":"Thing","namespace":"cloud.agentmesh",
+        "fields":[{"name":"a","type":"string"}]}"#;
+
+    #[derive(Deserialize, Debug)]
+    struct Thing {
+        a: String,
+        #[serde(default)]
+        later: Option<String>,
+    }
+
+    #[test]
+    fn fields_the_writer_did_not_know_are_absent() {
+        let schema = WriterSchema::parse("Thing", TEXT).unwrap();
+        let thing: Thing = schema.read("Thing", &[2, b'x']).unwrap();
+        assert_eq!((thing.a.as_str(), thing.later), ("x", None));
+    }
+
+    #[test]
+    fn another_record_or_left_over_bytes_are_refused() {
+        let schema = WriterSchema::parse("Thing", TEXT).unwrap();
+        assert!(WriterSchema::parse("Other", TEXT).is_err());
+        assert!(schema.read::<Thing>("Other", &[2, b'x']).is_err());
+        assert!(schema.read::<Thing>("Thing", &[2, b'x', 0]).is_err());
+        assert!(schema.read::<Thing>("Thing", &[4, b'x']).is_err());
+    }
+}
