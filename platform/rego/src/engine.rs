@@ -1,0 +1,106 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::bundle::convert;
+use crate::{Bundle, Error};
+
+/// The engine and its version, as recorded with each decision.
+pub const ENGINE: &str = "regorus 0.14.1";
+
+/// How many bundles one thread keeps ready. Beyond that it starts afresh, which
+/// costs a clone a bundle and nothing else.
+const READY_BUNDLES: usize = 64;
+
+thread_local! {
+    static READY: RefCell<HashMap<String, regorus::Engine>> = RefCell::new(HashMap::new());
+}
+
+/// Evaluates questions. Each thread works on its own copy of a bundle, so that
+/// threads do not wait for one another.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Engine;
+
+/// The answer to one question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// None when the rule was undefined, which means deny.
+    pub result: Option<Value>,
+    pub duration: Duration,
+}
+
+impl Engine {
+    /// What `bundle` says at `path` (`mesh/ingest`, a rule or a package) about `input`.
+    ///
+    /// # Errors
+    /// When the path is none, the input does not convert, or the evaluation
+    /// fails: a conflict, a builtin error, or too long a time. All mean deny.
+    pub fn evaluate(bundle: &Bundle, path: &str, input: &Value) -> Result<Evaluation, Error> {
+        let started = Instant::now();
+        let query = query(path)?;
+        let input = convert(input.clone()).map_err(|reason| Error::Input { reason })?;
+        let result = READY
+            .with_borrow_mut(|ready| {
+                if ready.len() >= READY_BUNDLES && !ready.contains_key(bundle.digest()) {
+                    ready.clear();
+                }
+                let engine = ready
+                    .entry(bundle.digest().to_owned())
+                    .or_insert_with(|| bundle.engine());
+                engine.set_input(input);
+                let results = engine.eval_query(query, false);
+                // What was asked does not outlive the answer.
+                engine.set_input(regorus::Value::Undefined);
+                if results.is_err() {
+                    ready.remove(bundle.digest());
+                }
+                results
+            })
+            .map_err(|error| Error::Evaluation {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+        let value = result
+            .result
+            .into_iter()
+            .next()
+            .and_then(|row| row.expressions.into_iter().next())
+            .map(|expression| expression.value)
+            .filter(|value| *value != regorus::Value::Undefined);
+        let result = value
+            .map(serde_json::to_value)
+            .transpose()
+            .map_err(|error| Error::Evaluation {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+        Ok(Evaluation {
+            result,
+            duration: started.elapsed(),
+        })
+    }
+}
+
+/// `data["mesh"]["ingest"]` for `mesh/ingest`. Segments are quoted, so a path
+/// can name anything but be nothing else than a reference.
+fn query(path: &str) -> Result<String, Error> {
+    let bad = || Error::Path {
+        path: path.to_owned(),
+    };
+    let trimmed = path.strip_prefix('/').unwrap_or(path);
+    if trimmed.is_empty() || trimmed.len() > 256 {
+        return Err(bad());
+    }
+    let mut query = String::from("data");
+    for segment in trimmed.split('/') {
+        if segment.is_empty() || segment.chars().any(char::is_control) {
+            return Err(bad());
+        }
+        query.push('[');
+        query.push_str(&Value::from(segment).to_string());
+        query.push(']');
+    }
+    Ok(query)
+}
