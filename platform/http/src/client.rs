@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use crate::Error;
+
+/// How a client behaves towards its remote.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// For one whole call, the body included.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    /// Idle connections kept for one host.
+    pub idle_per_host: usize,
+    /// How long an idle connection is kept. Shorter than our servers' own
+    /// header timeout, so that the client never writes into a connection which
+    /// the server is about to close.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(3),
+            idle_per_host: 32,
+            idle_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// The defaults with another deadline for a whole call.
+    pub fn with_timeout(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..Self::default()
+        }
+    }
+}
+
+/// A client for calls to agents, connectors and the other roles. It follows no
+/// redirects: a remote must not be able to send us, credentials in hand, to
+/// another host.
+///
+/// # Errors
+/// When the platform's certificates cannot be loaded.
+pub fn client(options: ClientOptions) -> Result<reqwest::Client, Error> {
+    // Fails only when another part of the process was first, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("agentmesh/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(options.timeout)
+        .connect_timeout(options.connect_timeout)
+        .pool_max_idle_per_host(options.idle_per_host)
+        .pool_idle_timeout(options.idle_timeout)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(Error::Client)
+}

@@ -1,0 +1,113 @@
+//! The span, the duration and the error body of every request.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use metrics::{gauge, histogram};
+use tracing::{Instrument, info_span};
+
+use crate::Problem;
+
+/// A rejection's text longer than this is not worth showing.
+const DETAIL_LIMIT: usize = 2_048;
+
+/// Wraps a request in a span that continues the caller's trace, and measures it.
+pub(crate) async fn observe(server: &'static str, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = method_name(request.method());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let span = info_span!(
+        "http request",
+        otel.kind = "server",
+        server.name = server,
+        http.request.method = method,
+        http.route = %route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    let traceparent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
+    let _ = traceparent;
+    let in_flight = gauge!("http_server_active_requests", "server" => server);
+    in_flight.increment(1.0);
+    let response = next.run(request).instrument(span.clone()).await;
+    in_flight.decrement(1.0);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    histogram!(
+        "http_server_request_duration_seconds",
+        "server" => server,
+        "method" => method,
+        "route" => route,
+        "status" => status_name(status),
+    )
+    .record(started.elapsed().as_secs_f64());
+    response
+}
+
+/// Gives error answers that a layer or an extractor worded as plain text the
+/// form of a problem.
+pub(crate) async fn errors_as_problems(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let plain = match response.headers().get(header::CONTENT_TYPE) {
+        None => true,
+        Some(value) => value.as_bytes().starts_with(b"text/plain"),
+    };
+    if !plain {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let detail = axum::body::to_bytes(body, DETAIL_LIMIT)
+        .await
+        .ok()
+        .and_then(|text| String::from_utf8(text.to_vec()).ok())
+        .filter(|text| !text.is_empty() && !status.is_server_error());
+    let mut problem = Problem::of_status(status);
+    problem.detail = detail;
+    let mut answer = problem.into_response();
+    for (name, value) in &parts.headers {
+        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    answer
+}
+
+/// Every answer may be shown to a person in a browser by accident; it must not
+/// be taken for a page.
+pub(crate) async fn no_sniffing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// Unknown methods are one label value, so that strangers cannot grow the metrics.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+fn status_name(status: StatusCode) -> String {
+    status.as_str().to_owned()
+}
