@@ -75,6 +75,25 @@ impl AnyEvent {
         }
     }
 
+    /// The datum in the current version of the published schema, without framing.
+    ///
+    /// # Errors
+    /// When a value does not fit its schema.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        match self {
+            Self::Delivery(event) => Deliveries::encode(event),
+            Self::Decision(event) => Decisions::encode(event),
+            Self::Context(event) => Contexts::encode(event),
+            Self::Notification(event) => Notifications::encode(event),
+            Self::Workflow(event) => Workflows::encode(event),
+            Self::Execution(event) => Executions::encode(event),
+            Self::Result(event) => Results::encode(event),
+            Self::Effect(event) => Effects::encode(event),
+            Self::Outcome(event) => Outcomes::encode(event),
+            Self::Registry(event) => Registry::encode(event),
+        }
+    }
+
     /// The published fields as a JSON object, for people and their tools. Bodies
     /// are text or base64, JSON text is JSON, secrets stay sealed.
     ///

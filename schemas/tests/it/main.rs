@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod asyncapi;
+mod golden;
+mod keys;
+mod rendering;
+mod samples;
+mod schema_files;
