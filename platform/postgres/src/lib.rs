@@ -1,1 +1,20 @@
-//! Postgres: pool, migrations per schema, checkpoints with owner generation.
+//! Postgres: the pool, migrations per schema, and checkpoints with an owner generation.
+//!
+//! Each read model, decider and executor has a Postgres schema of its own. The
+//! schema holds its tables, its migration history and its checkpoints, so that
+//! dropping the schema forgets everything about it at once.
+
+mod checkpoint;
+mod error;
+mod lock;
+mod migrate;
+mod pool;
+mod schema;
+
+pub use checkpoint::{Checkpoints, Claimed, Resolution};
+pub use error::Error;
+pub use lock::{ExclusiveLock, lock_exclusive, try_lock_exclusive};
+pub use migrate::{Migration, drop_schema, migrate};
+pub use pool::{Client, Pool};
+pub use schema::{Incarnation, incarnation, schema_name};
+pub use tokio_postgres;
