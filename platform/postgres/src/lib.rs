@@ -10,6 +10,7 @@ mod lock;
 mod migrate;
 mod pool;
 mod schema;
+mod value;
 
 pub use checkpoint::{Checkpoints, Claimed, Resolution};
 pub use error::Error;
@@ -18,3 +19,4 @@ pub use migrate::{Migration, drop_schema, migrate};
 pub use pool::{Client, Pool};
 pub use schema::{Incarnation, incarnation, schema_name};
 pub use tokio_postgres;
+pub use value::{column, micros, storable, timestamptz};
