@@ -1,0 +1,17 @@
+//! One file a rule.
+
+mod determinism;
+mod docs;
+mod drivers;
+mod layering;
+mod length;
+mod naming;
+mod shape;
+
+pub use determinism::determinism;
+pub use docs::docs;
+pub use drivers::drivers;
+pub use layering::layering;
+pub use length::length;
+pub use naming::naming;
+pub use shape::{domain_shape, projection_shape};
