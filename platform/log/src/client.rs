@@ -1,0 +1,109 @@
+//! What producers, consumers and the admin client have in common.
+
+use std::collections::HashMap;
+
+use platform_config::Kafka;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use serde::Deserialize;
+use tracing::Level;
+
+/// How often the Kafka client tells how it is doing.
+const STATISTICS_MS: &str = "5000";
+
+pub(crate) fn config(settings: &Kafka) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &settings.brokers)
+        .set("client.id", "agentmesh")
+        .set("allow.auto.create.topics", "false")
+        .set("log.connection.close", "false")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true")
+        .set("socket.nagle.disable", "true")
+        .set("statistics.interval.ms", STATISTICS_MS)
+        .set("topic.metadata.refresh.interval.ms", "30000");
+    // The client formats what it logs before anyone looks at the level.
+    let level = if tracing::enabled!(target: "librdkafka", Level::DEBUG) {
+        RDKafkaLogLevel::Debug
+    } else if tracing::enabled!(target: "librdkafka", Level::INFO) {
+        RDKafkaLogLevel::Info
+    } else {
+        RDKafkaLogLevel::Warning
+    };
+    config.set_log_level(level);
+    config
+}
+
+/// Passes a line of the client's log on.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => tracing::error!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+/// The few figures of the client's statistics that are passed on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Statistics {
+    pub(crate) msg_cnt: u64,
+    pub(crate) msg_size: u64,
+    pub(crate) brokers: HashMap<String, Broker>,
+    pub(crate) topics: HashMap<String, Topic>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Broker {
+    pub(crate) state: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Topic {
+    pub(crate) topic: String,
+    pub(crate) partitions: HashMap<String, Partition>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Partition {
+    pub(crate) partition: i32,
+    pub(crate) consumer_lag: i64,
+}
+
+impl Statistics {
+    pub(crate) fn parse(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    pub(crate) fn any_broker_is_up(&self) -> bool {
+        self.brokers
+            .values()
+            .any(|broker| matches!(broker.state.as_str(), "UP" | "UPDATE"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_found_among_many() {
+        let json = br#"{"name":"x","msg_cnt":3,"msg_size":99,"brokers":{"a":{"state":"UP","rtt":{}}},
+            "topics":{"t":{"topic":"t","age":1,"partitions":{"0":{"partition":0,"consumer_lag":7,"x":[]}}}}}"#;
+        let statistics = Statistics::parse(json).unwrap();
+        assert_eq!((statistics.msg_cnt, statistics.msg_size), (3, 99));
+        assert!(statistics.any_broker_is_up());
+        assert_eq!(statistics.topics["t"].partitions["0"].consumer_lag, 7);
+        assert!(Statistics::parse(b"not json").is_none());
+    }
+}

@@ -1,0 +1,244 @@
+//! Event metadata as record headers: the Kafka binary mode of CloudEvents 1.0,
+//! and what CloudEvents has no attribute for under `mesh-`.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use domain_kernel::{CorrelationId, EventId, Metadata, TenantId, Timestamp};
+
+use crate::MalformedRecord;
+use crate::encoder::CE_TYPE_PREFIX;
+
+const CONTENT_TYPE: &str = "content-type";
+const AVRO: &str = "application/avro";
+const SPEC_VERSION: &str = "ce_specversion";
+const ID: &str = "ce_id";
+const TYPE: &str = "ce_type";
+const SOURCE: &str = "ce_source";
+const TIME: &str = "ce_time";
+const SUBJECT: &str = "ce_subject";
+const TENANT: &str = "mesh-tenant";
+const CORRELATION: &str = "mesh-correlation";
+const CAUSATION: &str = "mesh-causation";
+const VERSION: &str = "mesh-version";
+const TRACEPARENT: &str = "traceparent";
+
+type Headers = [(String, Bytes)];
+
+pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(String, Bytes)> {
+    let mut headers = Vec::with_capacity(13);
+    let mut put = |header: &str, value: String| {
+        headers.push((header.to_owned(), Bytes::from(value)));
+    };
+    put(SPEC_VERSION, "1.0".to_owned());
+    put(ID, meta.id.to_string());
+    put(TYPE, format!("{CE_TYPE_PREFIX}{name}"));
+    put(SOURCE, meta.source.clone());
+    put(TIME, meta.at.to_rfc3339());
+    put(SUBJECT, meta.stream.clone());
+    put(CONTENT_TYPE, AVRO.to_owned());
+    put(TENANT, meta.tenant.as_str().to_owned());
+    put(CORRELATION, meta.correlation.to_string());
+    if let Some(causation) = meta.causation {
+        put(CAUSATION, causation.to_string());
+    }
+    put(VERSION, meta.version.to_string());
+    if let Some(traceparent) = &meta.traceparent {
+        put(TRACEPARENT, traceparent.clone());
+    }
+    headers
+}
+
+pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
+    if text(headers, SPEC_VERSION)? != "1.0" {
+        return Err(bad(SPEC_VERSION, "1.0"));
+    }
+    let causation = match optional(headers, CAUSATION)? {
+        Some(text) => Some(parse::<EventId>(text, CAUSATION, "a UUID")?),
+        None => None,
+    };
+    let version: u64 = parse(text(headers, VERSION)?, VERSION, "a whole number from 1")?;
+    if version == 0 {
+        return Err(bad(VERSION, "a whole number from 1"));
+    }
+    Ok(Metadata {
+        id: parse(text(headers, ID)?, ID, "a UUID")?,
+        tenant: TenantId::new(not_empty(headers, TENANT)?),
+        correlation: parse::<CorrelationId>(text(headers, CORRELATION)?, CORRELATION, "a UUID")?,
+        causation,
+        stream: not_empty(headers, SUBJECT)?.to_owned(),
+        version,
+        at: Timestamp::parse_rfc3339(text(headers, TIME)?)
+            .map_err(|_| bad(TIME, "an RFC 3339 time in UTC"))?,
+        source: not_empty(headers, SOURCE)?.to_owned(),
+        // A malformed one must not cost the event, and must not travel on.
+        traceparent: optional(headers, TRACEPARENT)
+            .ok()
+            .flatten()
+            .filter(|text| platform_telemetry::valid_traceparent(text))
+            .map(str::to_owned),
+    })
+}
+
+pub(crate) fn event_name(headers: &Headers) -> Result<&str, MalformedRecord> {
+    match text(headers, TYPE)?.strip_prefix(CE_TYPE_PREFIX) {
+        Some(name) if !name.is_empty() => Ok(name),
+        _ => Err(bad(TYPE, "a type of ours")),
+    }
+}
+
+fn bad(header: &'static str, expected: &'static str) -> MalformedRecord {
+    MalformedRecord::BadHeader { header, expected }
+}
+
+fn optional<'a>(
+    headers: &'a Headers,
+    header: &'static str,
+) -> Result<Option<&'a str>, MalformedRecord> {
+    match headers.iter().find(|(name, _)| name == header) {
+        None => Ok(None),
+        Some((_, value)) => match std::str::from_utf8(value) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(MalformedRecord::NotText { header }),
+        },
+    }
+}
+
+fn text<'a>(headers: &'a Headers, header: &'static str) -> Result<&'a str, MalformedRecord> {
+    optional(headers, header)?.ok_or(MalformedRecord::MissingHeader { header })
+}
+
+fn not_empty<'a>(headers: &'a Headers, header: &'static str) -> Result<&'a str, MalformedRecord> {
+    match text(headers, header)? {
+        "" => Err(bad(header, "text that says something")),
+        text => Ok(text),
+    }
+}
+
+fn parse<T: FromStr>(
+    text: &str,
+    header: &'static str,
+    expected: &'static str,
+) -> Result<T, MalformedRecord> {
+    text.parse().map_err(|_| bad(header, expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            id: EventId::derive(&["a"]),
+            tenant: TenantId::new("acme"),
+            correlation: CorrelationId::of_delivery("zapier", "msg_1"),
+            causation: Some(EventId::derive(&["b"])),
+            stream: "stream é".to_owned(),
+            version: 3,
+            at: Timestamp::from_micros(1_790_000_000_123_456),
+            source: "/agentmesh/gateway".to_owned(),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        }
+    }
+
+    fn with(header: &str, value: Option<&[u8]>) -> Vec<(String, Bytes)> {
+        let mut headers = write("DeliveryAccepted", &metadata());
+        headers.retain(|(name, _)| name != header);
+        if let Some(value) = value {
+            headers.push((header.to_owned(), Bytes::copy_from_slice(value)));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let headers = write("DeliveryAccepted", &metadata());
+        assert_eq!(read(&headers), Ok(metadata()));
+        assert_eq!(event_name(&headers), Ok("DeliveryAccepted"));
+    }
+
+    #[test]
+    fn what_is_optional_may_be_absent() {
+        let mut meta = metadata();
+        meta.causation = None;
+        meta.traceparent = None;
+        let headers = write("DeliveryAccepted", &meta);
+        assert!(
+            !headers
+                .iter()
+                .any(|(name, _)| name == CAUSATION || name == TRACEPARENT)
+        );
+        assert_eq!(read(&headers), Ok(meta));
+    }
+
+    #[test]
+    fn a_missing_header_is_named() {
+        for header in [
+            SPEC_VERSION,
+            ID,
+            SOURCE,
+            TIME,
+            SUBJECT,
+            TENANT,
+            CORRELATION,
+            VERSION,
+        ] {
+            let found = read(&with(header, None));
+            assert_eq!(found, Err(MalformedRecord::MissingHeader { header }));
+        }
+        let found = with(TYPE, None);
+        let found = event_name(&found);
+        assert_eq!(found, Err(MalformedRecord::MissingHeader { header: TYPE }));
+    }
+
+    #[test]
+    fn a_bad_header_is_named() {
+        for (header, value) in [
+            (SPEC_VERSION, "0.3"),
+            (ID, "not-a-uuid"),
+            (ID, ""),
+            (SOURCE, ""),
+            (TIME, "yesterday"),
+            (TIME, "2026-02-30T00:00:00Z"),
+            (SUBJECT, ""),
+            (TENANT, ""),
+            (CORRELATION, "1"),
+            (CAUSATION, ""),
+            (VERSION, "0"),
+            (VERSION, "-1"),
+            (VERSION, "99999999999999999999999"),
+        ] {
+            match read(&with(header, Some(value.as_bytes()))) {
+                Err(MalformedRecord::BadHeader { header: named, .. }) => assert_eq!(named, header),
+                found => panic!("{header}={value}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named() {
+        for header in [ID, TIME, TENANT, CAUSATION, VERSION] {
+            let found = read(&with(header, Some(b"\xff\xfe")));
+            assert_eq!(found, Err(MalformedRecord::NotText { header }));
+        }
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_dropped() {
+        for value in [
+            &b"\xff"[..],
+            b"00-00000000000000000000000000000000-0000000000000000-00",
+        ] {
+            let meta = read(&with(TRACEPARENT, Some(value))).unwrap();
+            assert_eq!(meta.traceparent, None);
+        }
+    }
+
+    #[test]
+    fn a_foreign_type_is_refused() {
+        for value in ["com.example.Thing", "cloud.agentmesh.", ""] {
+            let headers = with(TYPE, Some(value.as_bytes()));
+            assert!(event_name(&headers).is_err(), "{value}");
+        }
+    }
+}

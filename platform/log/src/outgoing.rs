@@ -1,0 +1,70 @@
+use bytes::Bytes;
+
+use crate::Record;
+
+/// A record on its way to the log. An [`Encoder`](crate::Encoder) makes one of
+/// an event, so that no record goes out without its headers and schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    pub(crate) topic: &'static str,
+    /// Where none is given, the key decides.
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<Bytes>,
+    pub(crate) headers: Vec<(String, Bytes)>,
+    pub(crate) value: Option<Bytes>,
+}
+
+impl Outgoing {
+    /// A record that could not be handled, unchanged but for the headers
+    /// `extra` that say why, on its way to `topic`.
+    pub fn dead_letter(topic: &'static str, record: &Record, extra: &[(&str, &str)]) -> Self {
+        let mut headers = record.headers.clone();
+        headers.extend(
+            extra.iter().map(|(name, value)| {
+                ((*name).to_owned(), Bytes::copy_from_slice(value.as_bytes()))
+            }),
+        );
+        Self {
+            topic,
+            partition: None,
+            key: record.key.clone(),
+            headers,
+            value: record.value.clone(),
+        }
+    }
+
+    /// The topic without the prefix.
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    pub fn headers(&self) -> &[(String, Bytes)] {
+        &self.headers
+    }
+
+    pub fn value(&self) -> Option<&Bytes> {
+        self.value.as_ref()
+    }
+
+    /// Appends to that partition, whatever the key says.
+    #[must_use]
+    pub fn to_partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// Key, headers and value as the broker counts them, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 10)
+            .sum();
+        let body = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        headers + body(&self.key) + body(&self.value) + 64
+    }
+}
