@@ -1,0 +1,37 @@
+# make up     install what is missing, build, start in the background, run the demo
+# make down   stop it (the data stays; rm -r .agentmesh/data forgets it)
+# make test   everything: formatting, lints, licenses, build, all tests
+# make lint   formatting, lints and licenses only
+# make logs   follow the logs of what `make up` started
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test lint logs install build
+
+target    := $(or $(CARGO_TARGET_DIR),target)
+agentmesh := $(target)/debug/agentmesh
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+install:
+	@deploy/local/install.sh
+
+build:
+	cargo build --locked --package services-cli
+
+up: install build
+	$(agentmesh) dev --detach
+	$(agentmesh) demo
+	@$(agentmesh) stack status
+
+down:
+	@if [ -x $(agentmesh) ]; then $(agentmesh) down; else echo "nothing was built, so nothing runs"; fi
+
+test:
+	@tests/run.sh all
+
+lint:
+	@tests/run.sh lint
+
+logs:
+	@tail -n 50 -F .agentmesh/data/*.log .agentmesh/data/stack/logs/*.log

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Runs the checks, each as a step, and prints where the time went.
+#
+#   tests/run.sh all     install, lints, licenses, build, all tests
+#   tests/run.sh lint    formatting, lints and licenses only
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+CARGO_DENY=0.20.2
+tools=$PWD/.agentmesh/tools
+target=${CARGO_TARGET_DIR:-target}
+
+names=() times=() results=()
+
+# step NAME COMMAND…: runs it, remembers how long it took and whether it worked.
+step() {
+    local name=$1 begun=$SECONDS result=ok
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || result=FAILED
+    names+=("$name") times+=($((SECONDS - begun))) results+=("$result")
+    [ "$result" = ok ]
+}
+
+# Later steps need this one.
+need() { step "$@" || finish; }
+
+finish() {
+    local i failed=0
+    printf '\n%-28s %8s\n' step seconds
+    for i in "${!names[@]}"; do
+        printf '%-28s %8d  %s\n' "${names[i]}" "${times[i]}" "${results[i]}"
+        [ "${results[i]}" = ok ] || failed=1
+    done
+    printf '%-28s %8d\n' total "$SECONDS"
+    exit "$failed"
+}
+
+install_cargo_deny() {
+    if [ "$("$tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $CARGO_DENY" ]; then
+        return
+    fi
+    # A target directory of its own: its dependencies have other features.
+    CARGO_TARGET_DIR=$tools/build cargo install cargo-deny --quiet --locked \
+        --version "$CARGO_DENY" --root "$tools" && rm -rf "$tools/build"
+}
+
+# Licenses, bans and sources are decided by what is in the repository.
+deny() { "$tools/bin/cargo-deny" --locked --workspace check --hide-inclusion-graph licenses bans sources; }
+
+# Advisories are published elsewhere; without a network there is no verdict,
+# which is said and is not a failure.
+advisories() {
+    if ! timeout 60 "$tools/bin/cargo-deny" --workspace fetch db >/dev/null 2>&1; then
+        echo "the advisory database cannot be fetched here: advisories are NOT checked"
+        return
+    fi
+    "$tools/bin/cargo-deny" --locked --workspace check --disable-fetch advisories
+}
+
+stop_servers() { "$target/debug/agentmesh" stack down --dir target/test-stack; }
+
+lint() {
+    step "format" cargo fmt --all --check
+    step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+    step "install cargo-deny" install_cargo_deny && {
+        step "licenses, bans, sources" deny
+        step "advisories" advisories
+    }
+}
+
+case ${1:-all} in
+lint)
+    lint
+    ;;
+all)
+    need "install" deploy/local/install.sh
+    lint
+    need "build" cargo build --workspace --all-targets --locked
+    step "tests" cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+    step "stop the test servers" stop_servers
+    ;;
+*)
+    echo "usage: tests/run.sh [all|lint]" >&2
+    exit 2
+    ;;
+esac
+finish
