@@ -1,1 +1,91 @@
-//! The agent execution log.
+//! The agent execution log: which agent was asked what, what it was shown, what it said.
+//!
+//! Requests and answers are two topics, and either may be read first; so each event
+//! is a row of its own, and a view joins them.
+
+mod apply;
+mod error;
+mod project;
+mod query;
+
+use domain_kernel::{Codec, Recorded};
+use platform_log::{DecodeError, Decoder, Position, Record, SchemaRegistry};
+use platform_postgres::{Migration, tokio_postgres};
+use platform_projector::PgProjection;
+use schemas::{Executions, Results};
+
+pub use error::Error;
+pub use project::{Change, Event, project};
+pub use query::{Execution, by_correlation, by_id, latest};
+
+/// The read model `executions`.
+#[derive(Debug)]
+pub struct ExecutionsProjection {
+    requests: Decoder<Executions>,
+    answers: Decoder<Results>,
+}
+
+impl ExecutionsProjection {
+    pub fn new(registry: SchemaRegistry) -> Self {
+        Self {
+            requests: Decoder::new(registry.clone()),
+            answers: Decoder::new(registry),
+        }
+    }
+}
+
+impl PgProjection for ExecutionsProjection {
+    const NAME: &'static str = "executions";
+
+    type Event = Event;
+    type Change = Change;
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec![Executions::TOPIC, Results::TOPIC]
+    }
+
+    async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Event>>, DecodeError> {
+        Ok(vec![match record.topic.as_str() {
+            Executions::TOPIC => self.requests.decode(record).await?.map(Event::Request),
+            _ => self.answers.decode(record).await?.map(Event::Answer),
+        }])
+    }
+
+    fn project(&self, recorded: &Recorded<Event>, position: &Position) -> Vec<Change> {
+        project(recorded, position)
+    }
+
+    async fn apply(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), tokio_postgres::Error> {
+        apply::apply(tx, changes).await
+    }
+
+    fn migrations(&self) -> Vec<Migration> {
+        vec![Migration {
+            version: 1,
+            name: "execution",
+            sql: include_str!("../migrations/V1__execution.sql"),
+        }]
+    }
+
+    fn digest_query(&self) -> &'static str {
+        "SELECT 'request' || ROW(execution_id, event_id, tenant, correlation, workflow_id, step, compensation,
+                agent_id, tool, arguments, space, subject, extract(epoch FROM deadline),
+                extract(epoch FROM recorded_at))::text
+         FROM request
+         UNION ALL
+         SELECT 'cancellation' || ROW(execution_id, event_id, reason, extract(epoch FROM recorded_at))::text
+         FROM cancellation
+         UNION ALL
+         SELECT 'start' || ROW(execution_id, version, event_id, shown, arguments_sha256, attempt,
+                extract(epoch FROM recorded_at))::text
+         FROM start
+         UNION ALL
+         SELECT 'ending' || ROW(execution_id, event_id, succeeded, output, model, code, reason, duration_ms,
+                extract(epoch FROM recorded_at))::text
+         FROM ending"
+    }
+}

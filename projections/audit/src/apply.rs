@@ -1,0 +1,46 @@
+use platform_postgres::{
+    column,
+    tokio_postgres::{Error, Transaction},
+};
+
+use crate::project::EventRow;
+
+const INSERT: &str = "
+    INSERT INTO event
+        (event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
+         causation, recorded_at, source, traceparent, body, value_sha256)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::text[], $6::text[], $7::int8[],
+        $8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::text[], $13::text[],
+        $14::text[], $15::text[])
+    ON CONFLICT DO NOTHING";
+
+/// Adds the events that are not there yet.
+pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<EventRow>) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = rows.as_slice();
+    tx.execute(
+        INSERT,
+        &[
+            &column(rows, |row| row.event_id),
+            &column(rows, |row| row.topic),
+            &column(rows, |row| row.partition),
+            &column(rows, |row| row.offset),
+            &column(rows, |row| row.name),
+            &column(rows, |row| row.stream.as_str()),
+            &column(rows, |row| row.version),
+            &column(rows, |row| row.tenant.as_str()),
+            &column(rows, |row| row.correlation),
+            &column(rows, |row| row.causation),
+            &column(rows, |row| row.recorded_at),
+            &column(rows, |row| row.source.as_str()),
+            &column(rows, |row| row.traceparent.as_deref()),
+            &column(rows, |row| row.body.as_str()),
+            &column(rows, |row| row.value_sha256.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
+}

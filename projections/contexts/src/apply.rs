@@ -1,0 +1,105 @@
+use platform_postgres::{
+    column,
+    tokio_postgres::{Error, Transaction},
+};
+
+use crate::project::{Change, MergeRow, SharedRow};
+
+const SHARE: &str = "
+    INSERT INTO shared
+        (context_id, event_id, tenant, correlation, space, kind, subject, delivery, source_id,
+         content, content_sha256, model_digest, recorded_at, log_partition, log_offset,
+         text, neighbour_id, neighbour_cosine, neighbour_kept_apart, subscribers)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[],
+        $14::int4[], $15::int8[], $16::text[], $17::uuid[], $18::float8[], $19::text[], $20::text[])
+    ON CONFLICT DO NOTHING";
+
+const MERGE: &str = "
+    INSERT INTO merged
+        (context_id, event_id, tenant, correlation, space, kind, subject, delivery, source_id,
+         content, content_sha256, model_digest, recorded_at, log_partition, log_offset,
+         version, cosine, exact)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[],
+        $14::int4[], $15::int8[], $16::int8[], $17::float8[], $18::bool[])
+    ON CONFLICT DO NOTHING";
+
+/// Adds the rows that are not there yet.
+pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let mut shared = Vec::new();
+    let mut merged = Vec::new();
+    for change in changes {
+        match change {
+            Change::Shared(row) => shared.push(row),
+            Change::Merged(row) => merged.push(row),
+        }
+    }
+    if !shared.is_empty() {
+        share(tx, &shared).await?;
+    }
+    if !merged.is_empty() {
+        merge(tx, &merged).await?;
+    }
+    Ok(())
+}
+
+async fn share(tx: &Transaction<'_>, rows: &[SharedRow]) -> Result<u64, Error> {
+    tx.execute(
+        SHARE,
+        &[
+            &column(rows, |row| row.common.context_id),
+            &column(rows, |row| row.common.event_id),
+            &column(rows, |row| row.common.tenant.as_str()),
+            &column(rows, |row| row.common.correlation),
+            &column(rows, |row| row.common.space.as_str()),
+            &column(rows, |row| row.common.kind.as_str()),
+            &column(rows, |row| row.common.subject.as_str()),
+            &column(rows, |row| row.common.delivery),
+            &column(rows, |row| row.common.source_id.as_str()),
+            &column(rows, |row| row.common.content.as_str()),
+            &column(rows, |row| row.common.content_sha256.as_str()),
+            &column(rows, |row| row.common.model_digest.as_str()),
+            &column(rows, |row| row.common.recorded_at),
+            &column(rows, |row| row.common.partition),
+            &column(rows, |row| row.common.offset),
+            &column(rows, |row| row.text.as_str()),
+            &column(rows, |row| row.neighbour.as_ref().map(|n| n.id)),
+            &column(rows, |row| row.neighbour.as_ref().map(|n| n.cosine)),
+            &column(rows, |row| {
+                row.neighbour.as_ref().map(|n| n.kept_apart.as_str())
+            }),
+            &column(rows, |row| row.subscribers.as_str()),
+        ],
+    )
+    .await
+}
+
+async fn merge(tx: &Transaction<'_>, rows: &[MergeRow]) -> Result<u64, Error> {
+    tx.execute(
+        MERGE,
+        &[
+            &column(rows, |row| row.common.context_id),
+            &column(rows, |row| row.common.event_id),
+            &column(rows, |row| row.common.tenant.as_str()),
+            &column(rows, |row| row.common.correlation),
+            &column(rows, |row| row.common.space.as_str()),
+            &column(rows, |row| row.common.kind.as_str()),
+            &column(rows, |row| row.common.subject.as_str()),
+            &column(rows, |row| row.common.delivery),
+            &column(rows, |row| row.common.source_id.as_str()),
+            &column(rows, |row| row.common.content.as_str()),
+            &column(rows, |row| row.common.content_sha256.as_str()),
+            &column(rows, |row| row.common.model_digest.as_str()),
+            &column(rows, |row| row.common.recorded_at),
+            &column(rows, |row| row.common.partition),
+            &column(rows, |row| row.common.offset),
+            &column(rows, |row| row.version),
+            &column(rows, |row| row.cosine),
+            &column(rows, |row| row.exact),
+        ],
+    )
+    .await
+}
