@@ -35,7 +35,7 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
         .headers()
         .get("traceparent")
         .and_then(|value| value.to_str().ok());
-    let _ = traceparent;
+    platform_telemetry::span_with_parent(&span, traceparent);
     let in_flight = gauge!("http_server_active_requests", "server" => server);
     in_flight.increment(1.0);
     let response = next.run(request).instrument(span.clone()).await;

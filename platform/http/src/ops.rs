@@ -37,7 +37,7 @@ pub(crate) async fn metrics() -> Response {
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        String::new(),
+        platform_telemetry::render_prometheus(),
     )
         .into_response()
 }

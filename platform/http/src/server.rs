@@ -104,6 +104,7 @@ pub async fn serve(
     let connection_builder = connection_builder(&limits);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let drain = GracefulShutdown::new();
+    let cut = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -118,10 +119,11 @@ pub async fn serve(
             connection_service(router.clone(), peer),
         );
         let connection = drain.watch(connection);
+        let cut = cut.clone();
         tokio::spawn(async move {
             let connections = gauge!("http_server_connections", "server" => name);
             connections.increment(1.0);
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
                 // A client that went away or sent no HTTP; no fault of ours.
                 debug!(server.name = name, error = %error, "connection ended early");
             }
@@ -140,6 +142,7 @@ pub async fn serve(
             server.name = name,
             "drain deadline passed; remaining connections are cut"
         );
+        cut.cancel();
     }
     info!(server.name = name, "stopped");
     Ok(())
