@@ -1,1 +1,107 @@
-//! Runs agent tools over MCP and records what they answered.
+//! Runs agent tools over MCP and records what they were shown and answered.
+
+mod agent;
+mod call;
+mod error;
+mod executor;
+mod failure;
+mod history;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform_config::Settings;
+use platform_http::{Component, Readiness};
+use platform_log::{Encoder, Producer, SchemaRegistry};
+use platform_mcp::McpClient;
+use platform_postgres::Pool;
+use platform_projector::{Deps, ReadinessSink, run_executor};
+use projections_registry_view::RegistryView;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub use error::Error;
+pub use executor::AgentExecutor;
+
+use crate::agent::Agents;
+use crate::call::Caller;
+use crate::history::Federation;
+
+/// Between two tries to reach what a start needs.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs executions until `shutdown`.
+///
+/// # Errors
+/// When settings are bad; whatever passes is waited for.
+pub async fn run(
+    settings: Arc<Settings>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let component = readiness.component("agents");
+    let registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
+    let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
+    let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
+    let federation = Federation::new(&settings.agents).map_err(Error::Http)?;
+    let caller = Caller::new(McpClient::new().map_err(Error::Mcp)?);
+    let stop_view = CancellationToken::new();
+    let (view, follower) = RegistryView::follow(&settings, registry.clone(), stop_view.clone());
+
+    let started = async {
+        component.not_ready("reading the registry");
+        view.caught_up().await;
+        resolve_encoder(&registry, &component).await
+    };
+    let result = match shutdown.run_until_cancelled(started).await {
+        None => Ok(()),
+        Some(encoder) => {
+            let executor = AgentExecutor::new(
+                Agents::new(view, settings.kafka.clone()),
+                federation,
+                caller,
+                &registry,
+                encoder,
+                settings.agents.concurrency,
+            );
+            let deps = Deps {
+                settings: settings.clone(),
+                pool,
+                producer,
+                readiness: sink(component),
+            };
+            run_executor(executor, deps, shutdown)
+                .await
+                .map_err(Error::Runner)
+        }
+    };
+    stop_view.cancel();
+    // Fails only when the follower panicked, which it has reported itself.
+    let _ = follower.await;
+    result
+}
+
+/// Waits for the schema registry. A schema that is not registered is waited for
+/// too: registering is a deploy step that may come after the start.
+async fn resolve_encoder(registry: &SchemaRegistry, component: &Component) -> Encoder {
+    loop {
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        match Encoder::resolve(registry, catalogue).await {
+            Ok(encoder) => return encoder,
+            Err(error) => {
+                component.not_ready("waiting for the schemas");
+                warn!(error = %error, "schemas cannot be resolved yet");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn sink(component: Component) -> ReadinessSink {
+    ReadinessSink::new(move |state| match state {
+        Ok(()) => component.ready(),
+        Err(reason) => component.not_ready(reason),
+    })
+}

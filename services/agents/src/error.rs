@@ -1,0 +1,14 @@
+/// Why the agents role cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the log cannot be used")]
+    Log(#[source] platform_log::Error),
+    #[error("postgres cannot be used")]
+    Postgres(#[source] platform_postgres::Error),
+    #[error("the HTTP client cannot be built")]
+    Http(#[source] platform_http::Error),
+    #[error("the MCP client cannot be built")]
+    Mcp(#[source] platform_mcp::Error),
+    #[error("the runner stopped")]
+    Runner(#[source] platform_projector::Error),
+}
