@@ -83,7 +83,8 @@ pub struct ExecutionFailed {
     pub step: String,
     pub compensation: bool,
     pub agent_id: String,
-    /// A stable code: `deadline`, `cancelled`, `tool-error`, `unreachable`, `unknown-agent`, `invalid-output`.
+    /// A stable code: `deadline`, `cancelled`, `tool-error`, `unreachable`, `refused`,
+    /// `unknown-agent`, `not-allowed`, `invalid-arguments`, `invalid-output`.
     pub code: String,
     pub reason: String,
     pub duration_ms: u64,

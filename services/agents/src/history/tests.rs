@@ -73,8 +73,7 @@ async fn the_history_is_shown_oldest_first_and_labelled() {
 async fn the_triggering_context_is_waited_for() {
     let before = json!({"contexts": []});
     let after = json!({"contexts": [context("new", "2026-11-22T10:00:00Z", Some(correlation()))]});
-    let (federation, calls) =
-        federation(vec![(200, before), (503, json!({})), (200, after)]).await;
+    let (federation, calls) = federation(vec![(200, before), (503, json!({})), (200, after)]).await;
     let history = ask(&federation, Duration::from_secs(30)).await.unwrap();
     assert_eq!(history.shown.len(), 1);
     assert_eq!(calls.load(Ordering::SeqCst), 3);
