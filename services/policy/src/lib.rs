@@ -1,1 +1,100 @@
-//! OPA's data API over the same engine.
+//! Policy as a service: OPA's data API over the engine and the bundles that the
+//! gateway uses in process. Every decision asked for here is on the log before
+//! it is told.
+
+mod decide;
+mod error;
+mod http;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform_config::Settings;
+use platform_http::{Limits, Readiness};
+use platform_log::{Encoder, Producer, SchemaRegistry};
+use platform_rego::Bundles;
+use projections_registry_view::RegistryView;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub use error::Error;
+use http::Service;
+use record::Recorder;
+
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Runs the policy service until `shutdown`. Servers that are away are waited
+/// for, with readiness withdrawn.
+///
+/// # Errors
+/// When the settings do not fit or the port is taken.
+pub async fn run(
+    settings: Arc<Settings>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let component = readiness.component("policy");
+    let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
+    let schema_registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
+    let listener = platform_http::bind(settings.policy.listen).await?;
+
+    let stop = CancellationToken::new();
+    let (view, following) = RegistryView::follow(&settings, schema_registry.clone(), stop.clone());
+    let recorder = Arc::new(Recorder::new(producer.clone()));
+    let starting = tokio::spawn({
+        let stop = stop.clone();
+        let view = view.clone();
+        let recorder = recorder.clone();
+        let component = component.clone();
+        async move {
+            let work = async {
+                component.not_ready("waiting for the schemas");
+                recorder.encode_with(resolve(&schema_registry).await);
+                component.not_ready("reading the policies");
+                view.caught_up().await;
+                component.ready();
+            };
+            stop.run_until_cancelled(work).await;
+        }
+    });
+
+    let service = Service {
+        view,
+        bundles: Arc::new(Bundles::default()),
+        recorder,
+        component,
+    };
+    let router = http::router(service).merge(readiness.router());
+    let served =
+        platform_http::serve("policy", listener, router, Limits::default(), shutdown).await;
+    stop.cancel();
+    for (task, name) in [(following, "follower"), (starting, "start")] {
+        if let Err(error) = task.await {
+            warn!(error = %error, task = name, "a policy task did not end well");
+        }
+    }
+    if let Err(error) = producer.flush(FLUSH).await {
+        warn!(error = %error, "not every decision was acknowledged");
+    }
+    Ok(served?)
+}
+
+/// The id of the published schema. It is registered by a deploy step, so until
+/// that has happened there is nothing to do but wait.
+async fn resolve(schema_registry: &SchemaRegistry) -> Encoder {
+    loop {
+        let catalogue = schemas::catalogue()
+            .iter()
+            .filter(|entry| entry.topic == "mesh.decisions")
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        match Encoder::resolve(schema_registry, catalogue).await {
+            Ok(encoder) => return encoder,
+            Err(error) => {
+                warn!(error = %error, cause = ?error, "policy waits for its schemas");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        }
+    }
+}

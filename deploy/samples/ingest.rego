@@ -1,1 +1,0 @@
-../../schemas/rego/mesh/ingest.rego

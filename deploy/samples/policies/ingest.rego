@@ -1,0 +1,1 @@
+../../../schemas/rego/mesh/ingest.rego
