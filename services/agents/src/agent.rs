@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain_kernel::TenantId;
 use domain_registry::{Agent, ResourceKind};
 use platform_config::Kafka;
-use platform_log::PartitionReader;
+use platform_log::Admin;
 use projections_registry_view::RegistryView;
 use tracing::warn;
 
@@ -68,8 +68,7 @@ impl Agents {
     /// execution may have seen more of the registry than this view.
     async fn catch_up(&self) {
         let reached = async {
-            let reader = PartitionReader::open(&self.kafka, TOPIC, Vec::new()).await?;
-            let ends = reader.high_watermarks(TOPIC).await?;
+            let ends = Admin::new(&self.kafka)?.high_watermarks(TOPIC).await?;
             let end = ends.into_iter().map(|(_, end)| end).max().unwrap_or(0);
             self.view.reached(end).await;
             Ok::<_, platform_log::Error>(())

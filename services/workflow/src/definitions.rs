@@ -7,7 +7,7 @@ use domain_kernel::TenantId;
 use domain_registry::ResourceKind;
 use domain_workflow::Definition;
 use platform_config::Kafka;
-use platform_log::PartitionReader;
+use platform_log::Admin;
 use platform_projector::Failure;
 use projections_registry_view::RegistryView;
 use tracing::warn;
@@ -74,10 +74,8 @@ impl Definitions {
     }
 
     async fn catch_up(&self) -> Result<(), Failure> {
-        let reader = PartitionReader::open(&self.kafka, TOPIC, Vec::new())
-            .await
-            .map_err(Failure::transient)?;
-        let ends = reader
+        let admin = Admin::new(&self.kafka).map_err(Failure::transient)?;
+        let ends = admin
             .high_watermarks(TOPIC)
             .await
             .map_err(Failure::transient)?;
