@@ -17,6 +17,6 @@ pub use error::Error;
 pub use lock::{ExclusiveLock, lock_exclusive, try_lock_exclusive};
 pub use migrate::{Migration, drop_schema, migrate};
 pub use pool::{Client, Pool};
-pub use schema::{Incarnation, incarnation, schema_name};
+pub use schema::{Incarnation, incarnation, schema_name, use_schema};
 pub use tokio_postgres;
 pub use value::{column, micros, storable, timestamptz};

@@ -1,4 +1,4 @@
-use crate::schema::quoted;
+use crate::schema::{count_tables, quoted};
 use crate::{Error, Pool};
 
 /// One step of a schema. Immutable once released: a change is a new version.
@@ -25,9 +25,10 @@ CREATE TABLE IF NOT EXISTS mesh_checkpoint (
 ) WITH (fillfactor = 50);
 CREATE TABLE IF NOT EXISTS mesh_incarnation (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    id text NOT NULL
+    id text NOT NULL,
+    tables bigint NOT NULL
 );
-INSERT INTO mesh_incarnation (id) VALUES (gen_random_uuid()::text) ON CONFLICT DO NOTHING;
+INSERT INTO mesh_incarnation (id, tables) VALUES (gen_random_uuid()::text, 0) ON CONFLICT DO NOTHING;
 ";
 
 /// Brings `schema` to its newest version: creates it when missing and applies
@@ -58,7 +59,9 @@ pub async fn migrate(pool: &Pool, schema: &str, migrations: &[Migration]) -> Res
             &[&format!("agentmesh/migrate/{schema}")],
         )
         .await?;
-    session
+    let client: &mut tokio_postgres::Client = &mut session;
+    let before = count_tables(client, schema).await?;
+    client
         .batch_execute(&format!(
             "SET client_min_messages TO warning;
              CREATE SCHEMA IF NOT EXISTS {name};
@@ -67,13 +70,19 @@ pub async fn migrate(pool: &Pool, schema: &str, migrations: &[Migration]) -> Res
             name = quoted(schema)
         ))
         .await?;
-    if steps.is_empty() {
-        return Ok(());
+    if !steps.is_empty() {
+        let mut runner = refinery::Runner::new(&steps);
+        runner.set_migration_table_name("mesh_migration");
+        runner.run_async(client).await.map_err(failed)?;
     }
-    let mut runner = refinery::Runner::new(&steps);
-    runner.set_migration_table_name("mesh_migration");
-    let client: &mut tokio_postgres::Client = &mut session;
-    runner.run_async(client).await.map_err(failed)?;
+    // Added to, not set: a table that is missing today must stay noticed.
+    let added = count_tables(client, schema).await? - before;
+    client
+        .execute(
+            "UPDATE mesh_incarnation SET tables = tables + $1 WHERE $1 <> 0",
+            &[&added],
+        )
+        .await?;
     Ok(())
 }
 

@@ -1,1 +1,42 @@
-//! Runners for projections, deciders and executors.
+//! Runners for projections, deciders and executors: the protocol by which
+//! every effect happens exactly once.
+//!
+//! A runner joins a consumer group. For each partition it is assigned it claims
+//! an owner generation in the Postgres schema of its read model, decider or
+//! executor; every commit is guarded by that generation, so that an owner that
+//! lost its partition cannot commit. Whatever fails for a while (Postgres, the
+//! broker, the schema registry, a fenced commit, a dropped schema) leads to the
+//! same place: the batch is dropped, the runner waits, claims again and reads on
+//! from the committed checkpoint. Nothing is skipped. A record that can never be
+//! handled goes to `mesh.dead-letters` and the partition moves on.
+//!
+//! Which trait to implement:
+//!
+//! | for | trait | run with |
+//! |---|---|---|
+//! | a read model in Postgres | [`PgProjection`] | [`run_projection`] |
+//! | a read model elsewhere (Redis, vectors) | [`StoreProjection`] | [`run_store_projection`] |
+//! | a process that decides | [`Process`] | [`run_process`] |
+//! | what acts on the outside world | [`Executor`] | [`run_executor`] |
+
+mod dead_letter;
+mod decider;
+mod deps;
+mod digest;
+mod error;
+mod executor;
+mod intake;
+mod pg;
+mod read;
+mod rebuild;
+mod session;
+mod store;
+
+pub use decider::{Process, Rejected, migrate_process, request_metadata, run_process};
+pub use deps::{Deps, ReadinessSink};
+pub use digest::Digest;
+pub use error::{Error, Failure};
+pub use executor::{CancelReason, Cancellation, Executor, Journal, migrate_executor, run_executor};
+pub use pg::{PgProjection, digest, migrate_projection, run_projection};
+pub use rebuild::{rebuild_projection, rebuild_store};
+pub use store::{StoreProjection, run_store_projection, store_digest};

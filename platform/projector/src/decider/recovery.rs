@@ -1,0 +1,110 @@
+use platform_log::Record;
+use platform_postgres::Claimed;
+use tracing::{info, warn};
+
+use super::Process;
+use super::batch::{evolve, requests_of};
+use super::runner::ProcessRole;
+use super::states::States;
+use crate::Failure;
+use crate::error::chain;
+use crate::intake::guarded_async;
+use crate::read::Stretch;
+use crate::session::Halt;
+
+impl<P: Process> ProcessRole<P> {
+    /// Folds the state topic from the recorded offset to its end and appends
+    /// again the requests that follow from what was found there: the owner
+    /// before may have crashed between its append and its commit.
+    pub(super) async fn recover(&mut self, mut own: Claimed) -> Result<(), Halt> {
+        let partition = own.partition;
+        let from = own.next_offset;
+        self.process.reset(partition);
+        let mut stretch = Stretch::open(
+            &self.admin,
+            &self.deps.settings.kafka,
+            self.process.state_topic(),
+            vec![(partition, own.next_offset)],
+        )
+        .await?;
+        loop {
+            let records = stretch.next().await?;
+            let Some(end) = records.last().map(|record| record.offset + 1) else {
+                break;
+            };
+            own.next_offset = end;
+            self.fold(&own, records).await?;
+        }
+        if own.next_offset > from {
+            info!(
+                process.name = P::NAME,
+                partition,
+                offset.from = from,
+                offset.to = own.next_offset,
+                "state topic folded on takeover"
+            );
+        }
+        self.own.insert(partition, own);
+        Ok(())
+    }
+
+    async fn fold(&mut self, own: &Claimed, records: Vec<Record>) -> Result<(), Halt> {
+        let mut events = Vec::with_capacity(records.len());
+        for record in records {
+            match guarded_async(self.process.decode_own(&record)).await {
+                Ok(event) => events.push((record, event)),
+                Err(failure) if failure.is_transient() => return Err(failure.into()),
+                // Every reader of the topic passes over it in the same way.
+                Err(failure) => self.dead_letters.send(&record, &chain(&failure)).await?,
+            }
+        }
+        let streams: Vec<String> = events
+            .iter()
+            .map(|(_, event)| event.meta.stream.clone())
+            .collect();
+        let mut states = States::default();
+        states
+            .load(
+                &self.deps.pool,
+                self.checkpoints.schema(),
+                own.partition,
+                &streams,
+            )
+            .await?;
+        let mut requests = Vec::new();
+        let mut folded = Vec::with_capacity(events.len());
+        for (record, event) in events {
+            let mut entry = states.get(&event.meta.stream, own.partition);
+            if event.meta.version <= entry.version {
+                continue;
+            }
+            if event.meta.version > entry.version + 1 {
+                warn!(
+                    process.name = P::NAME,
+                    stream.id = %event.meta.stream,
+                    version.expected = entry.version + 1,
+                    version.found = event.meta.version,
+                    "a version is missing in the state topic"
+                );
+            }
+            let reaction =
+                evolve::<P>(&mut entry, &event).and_then(|()| requests_of(&*self.process, &event));
+            match reaction {
+                Ok(mut more) => requests.append(&mut more),
+                Err(failure) => {
+                    // Written by a release that could; this one cannot, and going on
+                    // without it would fork the state from what readers see.
+                    warn!(process.name = P::NAME, at = %record.position(), error = %chain(&failure), "own event cannot be folded");
+                    return Err(Halt::Waiting(Failure::transient(failure)));
+                }
+            }
+            states.put(event.meta.stream.clone(), entry);
+            folded.push(event);
+        }
+        self.process.decided(own.partition, &folded);
+        if !requests.is_empty() {
+            self.deps.producer.append_all(requests).await?;
+        }
+        self.commit(&states, std::slice::from_ref(own)).await
+    }
+}

@@ -1,0 +1,449 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain_kernel::{Recorded, Timestamp};
+use platform_log::{Admin, Record};
+use platform_postgres::{Checkpoints, Claimed, Migration, Pool, migrate, schema_name, use_schema};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::batch::Decided;
+use super::states::{self, States};
+use super::{Process, StateOf};
+use crate::dead_letter::DeadLetters;
+use crate::error::chain;
+use crate::intake::{Intake, guarded_async};
+use crate::pg::settle;
+use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
+use crate::{Deps, Error, Failure};
+
+const BATCH: usize = 500;
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How many timers are dealt with at once.
+const DUE: i64 = 200;
+/// When a timer that led to nothing is looked at again.
+const TIMER_AGAIN_MS: i64 = 60_000;
+/// After a takeover timers wait until no input has come for this long,
+const QUIET: Duration = Duration::from_secs(1);
+/// but no longer than this.
+const CATCHING_UP: Duration = Duration::from_secs(30);
+/// The runner's own migrations come first; those of a process are numbered behind.
+const OWN_MIGRATIONS: u32 = 1_000;
+
+/// Runs a process until `shutdown`.
+///
+/// # Errors
+/// Only for what no waiting cures, such as a consumer that cannot be built.
+pub async fn run_process<P: Process>(
+    process: P,
+    deps: Deps,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let checkpoints = checkpoints(P::NAME);
+    let options = SessionOptions {
+        name: P::NAME,
+        group: group(P::NAME),
+        inputs: process.inputs(),
+        own: Some(process.state_topic()),
+        migrations: all_migrations(&process),
+        tick: Duration::from_millis(deps.settings.workflow.tick_ms.clamp(10, 1_000)),
+    };
+    let role = ProcessRole {
+        process: Arc::new(process),
+        dead_letters: DeadLetters::new(deps.producer.clone(), P::NAME),
+        checkpoints: checkpoints.clone(),
+        admin: Admin::new(&deps.settings.kafka)?,
+        own: BTreeMap::new(),
+        careful: false,
+        tick: options.tick,
+        timers_at: Instant::now(),
+        busy_at: Instant::now(),
+        taken_over_at: Instant::now(),
+        deps: deps.clone(),
+    };
+    Session::join_and_run(options, deps, checkpoints, role, &shutdown).await
+}
+
+/// Creates or updates the schema of a process.
+///
+/// # Errors
+/// When Postgres fails or a migration does.
+pub async fn migrate_process<P: Process>(
+    process: &P,
+    pool: &Pool,
+) -> Result<(), platform_postgres::Error> {
+    migrate(pool, &schema_name(P::NAME), &all_migrations(process)).await
+}
+
+fn all_migrations<P: Process>(process: &P) -> Vec<Migration> {
+    std::iter::once(states::MIGRATION)
+        .chain(process.migrations().into_iter().map(|step| Migration {
+            version: step.version + OWN_MIGRATIONS,
+            ..step
+        }))
+        .collect()
+}
+
+pub(super) struct ProcessRole<P: Process> {
+    pub(super) process: Arc<P>,
+    pub(super) deps: Deps,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) admin: Admin,
+    /// The state topic, by partition: `next_offset` is where our next event goes.
+    pub(super) own: BTreeMap<i32, Claimed>,
+    /// One input at a time, after the broker refused something in a batch.
+    careful: bool,
+    tick: Duration,
+    timers_at: Instant,
+    /// When input was last seen, and when a partition was last taken over.
+    busy_at: Instant,
+    taken_over_at: Instant,
+}
+
+impl<P: Process> Role for ProcessRole<P> {
+    async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
+        let state_topic = self.process.state_topic();
+        let (own, inputs): (Vec<Claimed>, Vec<Claimed>) = claims
+            .iter()
+            .cloned()
+            .partition(|claim| claim.topic == state_topic);
+        if let Some(input) = inputs
+            .iter()
+            .find(|input| !own.iter().any(|own| own.partition == input.partition))
+        {
+            return Err(Halt::transient(format!(
+                "{state_topic} has no partition {}, which {} has",
+                input.partition, input.topic
+            )));
+        }
+        for claim in own {
+            self.recover(claim).await?;
+        }
+        self.busy_at = Instant::now();
+        self.taken_over_at = self.busy_at;
+        Ok(inputs)
+    }
+
+    async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        self.busy_at = Instant::now();
+        if !self.careful {
+            return self.round(batch).await;
+        }
+        // One input at a time, so that the one the broker refuses is found.
+        let mut committed = Vec::new();
+        for record in batch.records {
+            let upto = batch
+                .upto
+                .iter()
+                .filter(|claim| claim.partition == record.partition && claim.topic == record.topic)
+                .map(|claim| Claimed {
+                    next_offset: record.offset + 1,
+                    ..claim.clone()
+                })
+                .collect();
+            let single = Batch {
+                records: vec![record],
+                upto,
+            };
+            committed = self.round(single).await?;
+        }
+        self.careful = false;
+        Ok(committed)
+    }
+
+    async fn tick(&mut self) -> Result<Vec<Claimed>, Halt> {
+        if self.own.is_empty() || self.timers_at.elapsed() < self.tick || self.is_catching_up() {
+            return Ok(Vec::new());
+        }
+        self.timers_at = Instant::now();
+        self.timers().await?;
+        Ok(Vec::new())
+    }
+
+    fn release(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.own.remove(partition);
+            self.process.reset(*partition);
+        }
+    }
+
+    fn wants(&self) -> usize {
+        BATCH
+    }
+}
+
+impl<P: Process> ProcessRole<P> {
+    /// Decides a batch, appends what follows, and commits.
+    async fn round(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        let mut intake = self.decode(batch).await?;
+        let mut states = States::<StateOf<P>>::default();
+        self.prefetch(&intake, &mut states).await?;
+        let mut decided = Decided::<P>::default();
+        let mut last = None;
+        for (record, input) in std::mem::take(&mut intake.items) {
+            if intake.is_cut(&record) {
+                continue;
+            }
+            match self
+                .decide(&mut decided, &mut states, &record, &input)
+                .await?
+            {
+                Ok(()) => last = Some(record),
+                Err(failure) => intake.fail(&record, failure, &self.dead_letters).await?,
+            }
+        }
+        let own = match self.append(decided).await {
+            Ok(own) => own,
+            Err(AppendError::Halt(halt)) => return Err(halt),
+            Err(AppendError::Refused(error)) => {
+                return self.refused(error, last, &intake.upto).await;
+            }
+        };
+        let mut upto = intake.upto;
+        let inputs = upto.len();
+        upto.extend(own);
+        self.commit(&states, &upto).await?;
+        self.remember(&upto[inputs..]);
+        upto.truncate(inputs);
+        match intake.stopped {
+            Some(failure) => Err(failure.into()),
+            None => Ok(upto),
+        }
+    }
+
+    async fn decode(&self, batch: Batch) -> Result<Intake<Recorded<P::Input>>, Halt> {
+        let mut intake = Intake::new(batch.records.len(), batch.upto);
+        for record in batch.records {
+            if intake.is_cut(&record) {
+                continue;
+            }
+            match guarded_async(self.process.decode(&record)).await {
+                Ok(Some(input)) => intake.take(record, input),
+                Ok(None) => {}
+                Err(failure) => intake.fail(&record, failure, &self.dead_letters).await?,
+            }
+        }
+        Ok(intake)
+    }
+
+    async fn prefetch(
+        &self,
+        intake: &Intake<Recorded<P::Input>>,
+        states: &mut States<StateOf<P>>,
+    ) -> Result<(), Halt> {
+        let mut by_partition: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for (record, input) in &intake.items {
+            by_partition
+                .entry(record.partition)
+                .or_default()
+                .extend(self.process.streams(input));
+        }
+        for (partition, streams) in by_partition {
+            states
+                .load(
+                    &self.deps.pool,
+                    self.checkpoints.schema(),
+                    partition,
+                    &streams,
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The outer error stops the batch, the inner one concerns this input.
+    async fn decide(
+        &self,
+        decided: &mut Decided<P>,
+        states: &mut States<StateOf<P>>,
+        record: &Record,
+        input: &Recorded<P::Input>,
+    ) -> Result<Result<(), Failure>, Halt> {
+        let routes = match guarded_async(self.process.route(record.partition, input)).await {
+            Ok(routes) => routes,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let streams: Vec<String> = routes.iter().map(|(stream, _)| stream.clone()).collect();
+        states
+            .load(
+                &self.deps.pool,
+                self.checkpoints.schema(),
+                record.partition,
+                &streams,
+            )
+            .await?;
+        let now = platform_telemetry::now();
+        Ok(decided.input(&self.process, states, record, input, routes, now))
+    }
+
+    /// Appends the events, checks that nobody else wrote in between, and only
+    /// then appends the requests. Answers the own claims moved behind the events.
+    ///
+    /// A record of somebody else among ours can only come from an owner that
+    /// lost the partition without knowing, and its version of a stream may be
+    /// the one that readers see. Then nothing is committed and no request goes
+    /// out: the topic is folded as readers see it, and the inputs decided again.
+    async fn append(&self, decided: Decided<P>) -> Result<Vec<Claimed>, AppendError> {
+        if decided.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outgoing = decided
+            .events
+            .into_iter()
+            .map(|(_, outgoing)| outgoing)
+            .collect();
+        let positions = self.deps.producer.append_all(outgoing).await?;
+        let mut moved: BTreeMap<i32, Claimed> = BTreeMap::new();
+        for position in positions {
+            let own = match moved.entry(position.partition) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let Some(own) = self.own.get(&position.partition) else {
+                        return Err(AppendError::Halt(Halt::Fenced));
+                    };
+                    vacant.insert(own.clone())
+                }
+            };
+            if position.offset != own.next_offset {
+                return Err(AppendError::Halt(Halt::transient(format!(
+                    "the state topic holds what this owner does not know: {position} where {} was next",
+                    own.next_offset
+                ))));
+            }
+            own.next_offset += 1;
+        }
+        if !decided.requests.is_empty() {
+            self.deps.producer.append_all(decided.requests).await?;
+        }
+        Ok(moved.into_values().collect())
+    }
+
+    /// States and offsets in one transaction.
+    pub(super) async fn commit(
+        &self,
+        states: &States<StateOf<P>>,
+        upto: &[Claimed],
+    ) -> Result<(), Halt> {
+        let started = Instant::now();
+        let result = tokio::time::timeout(DEADLINE, self.transaction(states, upto))
+            .await
+            .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
+        metrics::histogram!("mesh_runner_commit_seconds", "runner" => P::NAME)
+            .record(started.elapsed().as_secs_f64());
+        result
+    }
+
+    async fn transaction(&self, states: &States<StateOf<P>>, upto: &[Claimed]) -> Result<(), Halt> {
+        let mut client = self.deps.pool.get().await?;
+        let tx = client.transaction().await?;
+        use_schema(&tx, self.checkpoints.schema()).await?;
+        self.checkpoints.advance(&tx, upto).await?;
+        states
+            .save(&tx, |state| {
+                self.process.wake_at(state).map(Timestamp::as_micros)
+            })
+            .await?;
+        let committed = tx.commit().await.map_err(platform_postgres::Error::from);
+        settle(&self.deps.pool, &self.checkpoints, upto, committed).await?;
+        Ok(())
+    }
+
+    fn remember(&mut self, own: &[Claimed]) {
+        for claim in own {
+            self.own.insert(claim.partition, claim.clone());
+        }
+    }
+
+    /// The broker refuses something for good. In a batch that starts the careful
+    /// mode; alone, the input becomes a dead letter. Either way the state topic
+    /// is folded again, because part of what was decided may stand on it.
+    async fn refused(
+        &mut self,
+        error: platform_log::Error,
+        last: Option<Record>,
+        upto: &[Claimed],
+    ) -> Result<Vec<Claimed>, Halt> {
+        if let Some(record) = last.filter(|_| self.careful) {
+            self.dead_letters.send(&record, &chain(&error)).await?;
+            self.commit(&States::default(), upto).await?;
+        }
+        self.careful = true;
+        Err(Halt::transient(error))
+    }
+
+    /// What arrived while nobody was at work comes before the deadlines that
+    /// passed meanwhile: an answer in time must not lose to its own deadline.
+    fn is_catching_up(&self) -> bool {
+        self.busy_at.elapsed() < QUIET && self.taken_over_at.elapsed() < CATCHING_UP
+    }
+
+    /// Wakes the streams whose time has come.
+    async fn timers(&mut self) -> Result<(), Halt> {
+        let now = platform_telemetry::now();
+        let partitions: Vec<i32> = self.own.keys().copied().collect();
+        let due = states::due::<StateOf<P>>(
+            &self.deps.pool,
+            self.checkpoints.schema(),
+            &partitions,
+            now.as_micros(),
+            DUE,
+        )
+        .await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut states = States::default();
+        let mut decided = Decided::<P>::default();
+        let mut idle = Vec::new();
+        for (stream, entry) in due {
+            match decided.timer(&self.process, &mut states, stream.clone(), entry, now) {
+                Ok(true) => {}
+                Ok(false) => idle.push(stream),
+                Err(failure) => {
+                    warn!(process.name = P::NAME, stream.id = %stream, error = %chain(&failure), "timer failed");
+                    idle.push(stream);
+                }
+            }
+        }
+        let own = match self.append(decided).await {
+            Ok(own) => own,
+            Err(AppendError::Halt(halt)) => return Err(halt),
+            Err(AppendError::Refused(error)) => return Err(Halt::transient(error)),
+        };
+        if !own.is_empty() {
+            self.commit(&states, &own).await?;
+            self.remember(&own);
+        }
+        if !idle.is_empty() {
+            let again = now.plus_millis(TIMER_AGAIN_MS).as_micros();
+            states::postpone(
+                &self.deps.pool,
+                self.checkpoints.schema(),
+                &idle,
+                now.as_micros(),
+                again,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+enum AppendError {
+    /// Never accepted, however often it is tried.
+    Refused(platform_log::Error),
+    Halt(Halt),
+}
+
+impl From<platform_log::Error> for AppendError {
+    fn from(error: platform_log::Error) -> Self {
+        if matches!(error, platform_log::Error::TooLarge { .. }) {
+            Self::Refused(error)
+        } else {
+            Self::Halt(error.into())
+        }
+    }
+}

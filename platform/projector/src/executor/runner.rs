@@ -1,0 +1,319 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use domain_kernel::Recorded;
+use platform_log::{Admin, Record};
+use platform_postgres::{Checkpoints, Claimed, Pool, migrate, schema_name, use_schema};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::progress::{Mark, Progress, Vector};
+use super::recovery::{self, Histories};
+use super::work::{Job, Work};
+use super::{Cancellation, Executor};
+use crate::dead_letter::DeadLetters;
+use crate::intake::{Intake, guarded_async};
+use crate::pg::settle;
+use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
+use crate::{Deps, Error};
+
+const TICK: Duration = Duration::from_millis(50);
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How often the ends of the answer topic are asked for, so that less of it is
+/// to be read after a restart.
+const LOOK_AT_ENDS: Duration = Duration::from_secs(10);
+/// How long running executions may take to finish when the process stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Carries out requests until `shutdown`.
+///
+/// # Errors
+/// Only for what no waiting cures, such as a consumer that cannot be built.
+pub async fn run_executor<E: Executor>(
+    executor: E,
+    deps: Deps,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let executor = Arc::new(executor);
+    let checkpoints = checkpoints(E::NAME);
+    let options = SessionOptions {
+        name: E::NAME,
+        group: group(E::NAME),
+        inputs: executor.topics(),
+        own: None,
+        migrations: vec![recovery::MIGRATION],
+        tick: TICK,
+    };
+    let dead_letters = DeadLetters::new(deps.producer.clone(), E::NAME);
+    let role = ExecutorRole {
+        work: Arc::new(Work::new(
+            Arc::clone(&executor),
+            deps.producer.clone(),
+            dead_letters.clone(),
+        )),
+        admin: Admin::new(&deps.settings.kafka)?,
+        executor,
+        dead_letters,
+        checkpoints: checkpoints.clone(),
+        histories: HashMap::new(),
+        closed: BTreeMap::new(),
+        ends: Arc::new(Vector::new()),
+        looked_at: Instant::now(),
+        deps: deps.clone(),
+    };
+    Session::join_and_run(options, deps, checkpoints, role, &shutdown).await
+}
+
+/// Creates or updates the schema of an executor.
+///
+/// # Errors
+/// When Postgres fails or a migration does.
+pub async fn migrate_executor<E: Executor>(
+    _executor: &E,
+    pool: &Pool,
+) -> Result<(), platform_postgres::Error> {
+    migrate(pool, &schema_name(E::NAME), &[recovery::MIGRATION]).await
+}
+
+pub(super) struct ExecutorRole<E: Executor> {
+    pub(super) executor: Arc<E>,
+    pub(super) deps: Deps,
+    pub(super) admin: Admin,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) histories: Histories<E::Answer>,
+    work: Arc<Work<E>>,
+    /// Of the current ownership of each partition.
+    closed: BTreeMap<i32, Arc<AtomicBool>>,
+    /// Where the answer topic ended when last looked at.
+    ends: Arc<Vector>,
+    looked_at: Instant,
+}
+
+impl<E: Executor> Role for ExecutorRole<E> {
+    async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
+        let mut ends_of: BTreeMap<&str, Vector> = BTreeMap::new();
+        for claim in claims {
+            if !ends_of.contains_key(claim.topic.as_str()) {
+                let ends = self.admin.high_watermarks(&claim.topic).await?;
+                ends_of.insert(&claim.topic, ends.into_iter().collect());
+            }
+        }
+        let (mut inherited, ends) = self.recover(claims).await?;
+        self.ends = Arc::new(ends);
+        self.looked_at = Instant::now();
+        let mut by_partition: BTreeMap<i32, Vec<(Claimed, i64)>> = BTreeMap::new();
+        for claim in claims {
+            let end = ends_of
+                .get(claim.topic.as_str())
+                .and_then(|ends| ends.get(&claim.partition))
+                .copied()
+                .unwrap_or(0);
+            by_partition
+                .entry(claim.partition)
+                .or_default()
+                .push((claim.clone(), end));
+        }
+        for (partition, claims) in by_partition {
+            let progress = Progress::new(claims, inherited.remove(&partition).unwrap_or_default());
+            self.work.lock().progress.insert(partition, progress);
+            self.closed
+                .insert(partition, Arc::new(AtomicBool::new(false)));
+        }
+        Ok(claims.to_vec())
+    }
+
+    async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        let mut intake: Intake<Option<Recorded<E::Request>>> =
+            Intake::new(batch.records.len(), batch.upto);
+        for record in batch.records {
+            if intake.is_cut(&record) {
+                continue;
+            }
+            match guarded_async(self.executor.decode(&record)).await {
+                Ok(request) => intake.take(record, request),
+                Err(failure) => {
+                    let waits = failure.is_transient();
+                    intake.fail(&record, failure, &self.dead_letters).await?;
+                    if !waits {
+                        intake.take(record, None);
+                    }
+                }
+            }
+        }
+        let finished = self.finished_among(&intake.items).await?;
+        for (record, request) in std::mem::take(&mut intake.items) {
+            self.take_in(record, request, &finished);
+        }
+        match intake.stopped {
+            Some(failure) => Err(failure.into()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn tick(&mut self) -> Result<Vec<Claimed>, Halt> {
+        if self.looked_at.elapsed() > LOOK_AT_ENDS && !self.closed.is_empty() {
+            self.looked_at = Instant::now();
+            let ends = self
+                .admin
+                .high_watermarks(self.executor.answer_topic())
+                .await?;
+            self.ends = Arc::new(ends.into_iter().collect());
+        }
+        metrics::gauge!("mesh_executor_running", "runner" => E::NAME)
+            .set(self.work.running() as f64);
+        let marks: Vec<(i32, Mark)> = {
+            let inner = self.work.lock();
+            inner
+                .progress
+                .iter()
+                .filter_map(|(partition, progress)| {
+                    progress.mark(&self.ends).map(|mark| (*partition, mark))
+                })
+                .collect()
+        };
+        if marks.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.commit(&marks).await?;
+        let mut inner = self.work.lock();
+        for (partition, mark) in &marks {
+            if let Some(progress) = inner.progress.get_mut(partition) {
+                progress.committed(mark);
+            }
+        }
+        Ok(marks.into_iter().flat_map(|(_, mark)| mark.upto).collect())
+    }
+
+    fn release(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(closed) = self.closed.remove(partition) {
+                closed.store(true, Ordering::Release);
+            }
+        }
+        self.work.release(partitions);
+        if self.closed.is_empty() {
+            self.histories.clear();
+        }
+    }
+
+    fn wants(&self) -> usize {
+        self.work.room()
+    }
+
+    async fn drain(&mut self) {
+        self.work.stop();
+        let running = self.work.running();
+        if running == 0 {
+            return;
+        }
+        info!(
+            executor.name = E::NAME,
+            running, "letting executions finish"
+        );
+        if tokio::time::timeout(DRAIN, self.work.idle()).await.is_ok() {
+            return;
+        }
+        warn!(
+            executor.name = E::NAME,
+            running = self.work.running(),
+            "interrupting executions, they will be resumed"
+        );
+        self.work.interrupt();
+        self.work.idle().await;
+    }
+}
+
+impl<E: Executor> ExecutorRole<E> {
+    async fn finished_among(
+        &self,
+        items: &[(Record, Option<Recorded<E::Request>>)],
+    ) -> Result<HashSet<String>, Halt> {
+        let streams: Vec<String> = items
+            .iter()
+            .filter_map(|(_, request)| request.as_ref())
+            .map(|request| self.executor.stream(request))
+            .collect();
+        let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+        let finished =
+            recovery::finished_among(&self.deps.pool, self.checkpoints.schema(), &streams).await?;
+        Ok(finished.into_iter().collect())
+    }
+
+    /// Begins a request, or passes over a record that asks for nothing new.
+    fn take_in(
+        &mut self,
+        record: Record,
+        request: Option<Recorded<E::Request>>,
+        finished: &HashSet<String>,
+    ) {
+        let partition = record.partition;
+        let Some(closed) = self.closed.get(&partition).cloned() else {
+            return;
+        };
+        let mut inner = self.work.lock();
+        let called_off = request
+            .as_ref()
+            .and_then(|request| self.executor.cancels(request));
+        if let Some(stream) = &called_off
+            && let Some((_, cancel)) = inner.jobs.get(stream)
+        {
+            cancel.request();
+        }
+        let jobs: HashSet<&String> = inner.jobs.keys().collect();
+        let wanted = request
+            .filter(|_| called_off.is_none())
+            .map(|request| (self.executor.stream(&request), request))
+            .filter(|(stream, _)| !finished.contains(stream) && !jobs.contains(stream));
+        drop(jobs);
+        let Some(progress) = inner.progress.get_mut(&partition) else {
+            return;
+        };
+        let wanted = wanted.filter(|(stream, _)| !progress.knows_finished(stream));
+        let Some((stream, request)) = wanted else {
+            progress.pass(&record.topic, record.offset);
+            return;
+        };
+        progress.begin(&record.topic, record.offset, &self.ends);
+        drop(inner);
+        let history = self.histories.remove(&stream).unwrap_or_default();
+        self.work.add(Job {
+            key: self.executor.order_key(&request),
+            record,
+            request,
+            stream,
+            history,
+            cancel: Cancellation::new(),
+            closed,
+        });
+    }
+
+    async fn commit(&self, marks: &[(i32, Mark)]) -> Result<(), Halt> {
+        let started = Instant::now();
+        let result = tokio::time::timeout(DEADLINE, self.transaction(marks))
+            .await
+            .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
+        metrics::histogram!("mesh_runner_commit_seconds", "runner" => E::NAME)
+            .record(started.elapsed().as_secs_f64());
+        result
+    }
+
+    async fn transaction(&self, marks: &[(i32, Mark)]) -> Result<(), Halt> {
+        let upto: Vec<Claimed> = marks
+            .iter()
+            .flat_map(|(_, mark)| mark.upto.iter().cloned())
+            .collect();
+        let mut client = self.deps.pool.get().await?;
+        let tx = client.transaction().await?;
+        use_schema(&tx, self.checkpoints.schema()).await?;
+        self.checkpoints.advance(&tx, &upto).await?;
+        for (partition, mark) in marks {
+            recovery::save(&tx, *partition, mark).await?;
+        }
+        let committed = tx.commit().await.map_err(platform_postgres::Error::from);
+        settle(&self.deps.pool, &self.checkpoints, &upto, committed).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,278 @@
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain_kernel::Recorded;
+use platform_log::{Producer, Record};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::progress::Progress;
+use super::{Cancellation, Executor, Journal};
+use crate::Failure;
+use crate::dead_letter::DeadLetters;
+use crate::error::chain;
+use crate::intake::guarded_async;
+
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long an interrupted execution may take to return before it is dropped.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// One request to be carried out.
+pub(crate) struct Job<E: Executor> {
+    pub(crate) record: Record,
+    pub(crate) request: Recorded<E::Request>,
+    pub(crate) stream: String,
+    pub(crate) key: Option<String>,
+    pub(crate) history: Vec<Recorded<E::Answer>>,
+    pub(crate) cancel: Cancellation,
+    /// Shared by all jobs of one ownership of one partition.
+    pub(crate) closed: Arc<AtomicBool>,
+}
+
+/// What is to be done, what is being done and how far that is.
+pub(crate) struct Work<E: Executor> {
+    executor: Arc<E>,
+    producer: Producer,
+    dead_letters: DeadLetters,
+    concurrency: usize,
+    inner: Mutex<Inner<E>>,
+    running: AtomicUsize,
+    stopping: AtomicBool,
+    changed: Notify,
+}
+
+pub(crate) struct Inner<E: Executor> {
+    pub(crate) progress: BTreeMap<i32, Progress>,
+    ready: VecDeque<Job<E>>,
+    /// Behind a running request with the same key.
+    behind: HashMap<String, VecDeque<Job<E>>>,
+    busy: HashSet<String>,
+    /// All jobs not finished: partition and cancellation, by stream.
+    pub(crate) jobs: HashMap<String, (i32, Cancellation)>,
+}
+
+impl<E: Executor> Work<E> {
+    pub(crate) fn new(executor: Arc<E>, producer: Producer, dead_letters: DeadLetters) -> Self {
+        Self {
+            concurrency: executor.concurrency().max(1),
+            executor,
+            producer,
+            dead_letters,
+            inner: Mutex::new(Inner {
+                progress: BTreeMap::new(),
+                ready: VecDeque::new(),
+                behind: HashMap::new(),
+                busy: HashSet::new(),
+                jobs: HashMap::new(),
+            }),
+            running: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Never held across an await. A panic of another holder leaves whole
+    /// values behind, so the poison flag says nothing of interest.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<E>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more requests may be taken in.
+    pub(crate) fn room(&self) -> usize {
+        (self.concurrency * 4).saturating_sub(self.lock().jobs.len())
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn add(self: &Arc<Self>, job: Job<E>) {
+        {
+            let mut inner = self.lock();
+            inner.jobs.insert(
+                job.stream.clone(),
+                (job.record.partition, job.cancel.clone()),
+            );
+            inner.enqueue(job);
+        }
+        self.start_ready();
+    }
+
+    /// Ends whatever is under way or waiting for these partitions; their
+    /// requests stay unfinished.
+    pub(crate) fn release(&self, partitions: &[i32]) {
+        let mut inner = self.lock();
+        for partition in partitions {
+            inner.progress.remove(partition);
+        }
+        for waiting in inner.behind.values_mut() {
+            waiting.retain(|job| !partitions.contains(&job.record.partition));
+        }
+        let (lost, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut inner.ready)
+            .into_iter()
+            .partition(|job| partitions.contains(&job.record.partition));
+        inner.ready = kept;
+        for key in lost.into_iter().filter_map(|job| job.key) {
+            inner.next_of(&key);
+        }
+        inner.jobs.retain(|_, (partition, cancel)| {
+            let lost = partitions.contains(partition);
+            if lost {
+                cancel.interrupt();
+            }
+            !lost
+        });
+    }
+
+    /// Starts nothing more.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Interrupts all that is running.
+    pub(crate) fn interrupt(&self) {
+        for (_, cancel) in self.lock().jobs.values() {
+            cancel.interrupt();
+        }
+    }
+
+    /// Waits until nothing is running.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.running() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn start_ready(self: &Arc<Self>) {
+        let mut inner = self.lock();
+        while !self.stopping.load(Ordering::Acquire) && self.running() < self.concurrency {
+            let Some(job) = inner.ready.pop_front() else {
+                return;
+            };
+            self.running.fetch_add(1, Ordering::AcqRel);
+            let work = Arc::clone(self);
+            tokio::spawn(async move {
+                let key = job.key.clone();
+                let finished = work.carry_out(&job).await;
+                work.done(&job, finished);
+                work.running.fetch_sub(1, Ordering::AcqRel);
+                if let Some(key) = key {
+                    work.lock().next_of(&key);
+                }
+                work.changed.notify_waiters();
+                work.start_ready();
+            });
+        }
+    }
+
+    fn done(&self, job: &Job<E>, finished: bool) {
+        if !finished || job.closed.load(Ordering::Acquire) {
+            return;
+        }
+        let mut inner = self.lock();
+        inner.jobs.remove(&job.stream);
+        if let Some(progress) = inner.progress.get_mut(&job.record.partition) {
+            progress.finish(&job.record.topic, job.record.offset, job.stream.clone());
+        }
+    }
+
+    /// Executes until there is a final answer; false when interrupted before.
+    async fn carry_out(&self, job: &Job<E>) -> bool {
+        let mut history = job.history.clone();
+        let mut wait = FIRST_WAIT;
+        loop {
+            if job.cancel.is_interrupted() {
+                return false;
+            }
+            let journal = Journal::new(
+                Arc::clone(&self.executor),
+                self.producer.clone(),
+                job.request.meta.clone(),
+                job.stream.clone(),
+                history.clone(),
+                Arc::clone(&job.closed),
+                job.cancel.clone(),
+            );
+            let execution = guarded_async(self.executor.execute(
+                job.request.clone(),
+                &journal,
+                history.clone(),
+                job.cancel.clone(),
+            ));
+            let result = tokio::select! {
+                result = execution => result,
+                () = overdue(&job.cancel) => return journal.is_finished(),
+            };
+            if journal.is_finished() {
+                return true;
+            }
+            if job.cancel.is_interrupted() {
+                return false;
+            }
+            let failure = match result {
+                Ok(()) => Failure::transient("it ended without a final answer"),
+                Err(failure) => failure,
+            };
+            if !failure.is_transient() {
+                return self.bury(job, &failure).await;
+            }
+            history = journal.answers().await;
+            warn!(executor.name = E::NAME, stream.id = %job.stream, error = %chain(&failure), wait_ms = wait.as_millis() as u64, "execution failed for now");
+            tokio::select! {
+                () = job.cancel.interrupted() => return false,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn bury(&self, job: &Job<E>, failure: &Failure) -> bool {
+        let mut wait = FIRST_WAIT;
+        while let Err(halt) = self.dead_letters.send(&job.record, &chain(failure)).await {
+            warn!(executor.name = E::NAME, reason = %halt.reason(), "dead letter is not on the log yet");
+            tokio::select! {
+                () = job.cancel.interrupted() => return false,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        true
+    }
+}
+
+impl<E: Executor> Inner<E> {
+    fn enqueue(&mut self, job: Job<E>) {
+        if let Some(key) = &job.key
+            && !self.busy.insert(key.clone())
+        {
+            self.behind.entry(key.clone()).or_default().push_back(job);
+        } else {
+            self.ready.push_back(job);
+        }
+    }
+
+    /// The running request of this key has ended: its next one may start.
+    fn next_of(&mut self, key: &str) {
+        let next = self.behind.get_mut(key).and_then(VecDeque::pop_front);
+        match next {
+            Some(job) => self.ready.push_back(job),
+            None => {
+                self.behind.remove(key);
+                self.busy.remove(key);
+            }
+        }
+    }
+}
+
+/// Resolves when an interrupted execution has had its time to return.
+async fn overdue(cancel: &Cancellation) {
+    cancel.interrupted().await;
+    tokio::time::sleep(GRACE).await;
+}

@@ -1,0 +1,74 @@
+//! Read models in Postgres.
+
+mod runner;
+
+use std::future::Future;
+
+use domain_kernel::Recorded;
+use platform_log::{DecodeError, Position, Record};
+use platform_postgres::{Migration, Pool, migrate, schema_name, tokio_postgres};
+
+pub use crate::digest::digest;
+pub use runner::run_projection;
+pub(crate) use runner::{settle, write_batch};
+
+/// A read model in a Postgres schema of its own.
+///
+/// Rows and checkpoint commit in one transaction: the runner moves the
+/// checkpoint, guarded by the owner generation, and then calls `apply` within
+/// the same transaction. Although a committed record is never applied twice,
+/// the *log* may hold a duplicate (a producer that was superseded, a
+/// re-emission after a crash), so `apply` guards each row by `(stream,
+/// version)` or by event id: the first one wins.
+pub trait PgProjection: Send + Sync + 'static {
+    /// Names the consumer group and, with `-` turned into `_`, the Postgres schema.
+    const NAME: &'static str;
+    /// What the topics carry, decoded. An enum over the codecs when there are several.
+    type Event: Send + Sync;
+    /// One row operation.
+    type Change: Send;
+
+    /// The topics read, without prefix.
+    fn topics(&self) -> Vec<&'static str>;
+
+    /// Reads one record; empty when it is not of interest.
+    fn decode(
+        &self,
+        record: &Record,
+    ) -> impl Future<Output = Result<Vec<Recorded<Self::Event>>, DecodeError>> + Send;
+
+    /// What changes because of one event. Pure; a panic makes the record a dead letter.
+    fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
+
+    /// Writes the changes of a batch, in log order, set-based (`UNNEST` or `COPY`).
+    ///
+    /// Several changes of one batch may concern the same row, so fold them first.
+    /// The search path is the projection's schema. The whole batch is rolled
+    /// back on an error; when values are at fault (SQLSTATE 22, 23 or 54) the
+    /// runner tries the records one by one and only the guilty one becomes a
+    /// dead letter. Note that Postgres text cannot hold U+0000.
+    fn apply(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Self::Change>,
+    ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send;
+
+    /// The tables. Unqualified names mean the projection's schema.
+    fn migrations(&self) -> Vec<Migration>;
+
+    /// A query of one text column: each row's content in a canonical form,
+    /// without anything that a rebuild does not restore (no `now()`, no serials).
+    /// The order of rows does not matter. The search path is the projection's schema.
+    fn digest_query(&self) -> &'static str;
+}
+
+/// Creates or updates the schema of a projection.
+///
+/// # Errors
+/// When Postgres fails or a migration does.
+pub async fn migrate_projection<P: PgProjection>(
+    projection: &P,
+    pool: &Pool,
+) -> Result<(), platform_postgres::Error> {
+    migrate(pool, &schema_name(P::NAME), &projection.migrations()).await
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use platform_config::Kafka;
+use platform_log::{Admin, PartitionReader, Record};
+
+use crate::session::Halt;
+
+const CHUNK: usize = 1_000;
+const WAIT: Duration = Duration::from_millis(500);
+/// How long the broker may deliver nothing although records are known to be there.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Reads a stretch of a topic, outside any group: from given offsets to the
+/// high watermarks seen when it was opened.
+pub(crate) struct Stretch {
+    reader: PartitionReader,
+    /// Partition, next offset, end.
+    partitions: Vec<(i32, i64, i64)>,
+    quiet: Duration,
+}
+
+impl Stretch {
+    /// `from` names the partitions of interest and where to start in each.
+    pub(crate) async fn open(
+        admin: &Admin,
+        kafka: &Kafka,
+        topic: &str,
+        from: Vec<(i32, i64)>,
+    ) -> Result<Self, Halt> {
+        let ends = admin.high_watermarks(topic).await?;
+        let partitions: Vec<(i32, i64, i64)> = from
+            .into_iter()
+            .map(|(partition, next)| {
+                let end = ends
+                    .iter()
+                    .find(|(number, _)| *number == partition)
+                    .map_or(0, |(_, end)| *end);
+                (partition, next, end)
+            })
+            .collect();
+        let reader = PartitionReader::open(
+            kafka,
+            topic,
+            partitions
+                .iter()
+                .filter(|(_, next, end)| next < end)
+                .map(|(partition, next, _)| (*partition, *next)),
+        )?;
+        Ok(Self {
+            reader,
+            partitions,
+            quiet: Duration::ZERO,
+        })
+    }
+
+    /// The next records, in order within each partition; empty at the end.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Record>, Halt> {
+        while self.partitions.iter().any(|(_, next, end)| next < end) {
+            let records = self.reader.next(CHUNK, WAIT).await?;
+            let mut wanted = Vec::with_capacity(records.len());
+            for record in records {
+                let place = self
+                    .partitions
+                    .iter_mut()
+                    .find(|(partition, _, _)| *partition == record.partition);
+                if let Some((_, next, end)) = place
+                    && record.offset >= *next
+                    && record.offset < *end
+                {
+                    *next = record.offset + 1;
+                    wanted.push(record);
+                }
+            }
+            if !wanted.is_empty() {
+                self.quiet = Duration::ZERO;
+                return Ok(wanted);
+            }
+            self.quiet += WAIT;
+            if self.quiet > STALLED {
+                return Err(Halt::transient(
+                    "the broker does not deliver records it should have",
+                ));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Where each partition ends: the high watermark, or the start if that is beyond it.
+    pub(crate) fn ends(&self) -> Vec<(i32, i64)> {
+        self.partitions
+            .iter()
+            .map(|(partition, next, end)| (*partition, *next.max(end)))
+            .collect()
+    }
+}

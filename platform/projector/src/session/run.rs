@@ -1,0 +1,394 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use platform_log::{Admin, GroupConsumer, GroupEvent, GroupOptions};
+use platform_postgres::{Checkpoints, Claimed, Migration, incarnation};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::{Halt, Owned, Role, repair};
+use crate::error::chain;
+use crate::{Deps, Error};
+
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A member that was away too long learns from the group what it lost, given
+/// the time of a heartbeat; claiming before that would only fence the new owner.
+const FENCED_WAIT: Duration = Duration::from_secs(1);
+/// How often an idle runner checks that it still owns what it thinks it owns.
+const IDLE_CHECK: Duration = Duration::from_secs(2);
+
+/// What a session reads and where it keeps its checkpoints.
+#[derive(Debug)]
+pub(crate) struct SessionOptions {
+    pub(crate) name: &'static str,
+    pub(crate) group: String,
+    /// Consumed through the group.
+    pub(crate) inputs: Vec<&'static str>,
+    /// Claimed with each partition, but read by the role itself.
+    pub(crate) own: Option<&'static str>,
+    pub(crate) migrations: Vec<Migration>,
+    /// The longest wait for records, and so the pace of `Role::tick`.
+    pub(crate) tick: Duration,
+}
+
+/// One member of one consumer group.
+pub(crate) struct Session<R> {
+    options: SessionOptions,
+    deps: Deps,
+    checkpoints: Checkpoints,
+    consumer: GroupConsumer,
+    /// Topics and their numbers of partitions.
+    widths: Vec<(&'static str, i32)>,
+    assigned: BTreeSet<i32>,
+    owned: Owned,
+    incarnation: Option<String>,
+    paused: bool,
+    /// The consumer is of no use any more.
+    rejoin: bool,
+    wait: Duration,
+    retry_at: Instant,
+    checked_at: Instant,
+    role: R,
+}
+
+impl<R: Role> Session<R> {
+    /// Joins the group and works until `shutdown`.
+    pub(crate) async fn join_and_run(
+        options: SessionOptions,
+        deps: Deps,
+        checkpoints: Checkpoints,
+        role: R,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        match Self::join(options, deps, checkpoints, role, shutdown).await? {
+            Some(session) => session.run(shutdown).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Joins the group. Retries while the broker is away.
+    async fn join(
+        options: SessionOptions,
+        deps: Deps,
+        checkpoints: Checkpoints,
+        role: R,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Self>, Error> {
+        deps.readiness.not_ready("joining the consumer group");
+        let mut wait = FIRST_WAIT;
+        let widths = loop {
+            match widths(&options, &deps).await {
+                Ok(widths) => break widths,
+                Err(error) => {
+                    warn!(runner.name = options.name, error = %chain(&error), "topics are not to be had yet");
+                    deps.readiness.not_ready("waiting for the topics");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(None),
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        };
+        let consumer = consumer(&options, &deps)?;
+        Ok(Some(Self {
+            options,
+            deps,
+            checkpoints,
+            consumer,
+            widths,
+            assigned: BTreeSet::new(),
+            owned: Owned::default(),
+            incarnation: None,
+            paused: false,
+            rejoin: false,
+            wait: FIRST_WAIT,
+            retry_at: Instant::now(),
+            checked_at: Instant::now(),
+            role,
+        }))
+    }
+
+    /// Works until `shutdown`.
+    async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        info!(
+            runner.name = self.options.name,
+            runner.owner = self.checkpoints.owner(),
+            "runner started"
+        );
+        while !shutdown.is_cancelled() {
+            if let Err(halt) = self.step(shutdown).await {
+                self.let_go(halt).await;
+            }
+        }
+        self.role.drain().await;
+        if let Ok(committed) = self.role.tick().await {
+            self.report(&committed);
+        }
+        self.deps.readiness.not_ready("stopped");
+        self.consumer.close().await;
+        info!(runner.name = self.options.name, "runner stopped");
+        Ok(())
+    }
+
+    async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), Halt> {
+        self.claim_unclaimed(shutdown).await?;
+        let wants = self.role.wants();
+        self.set_paused(wants == 0)?;
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            event = self.consumer.next(wants.max(1), self.options.tick) => match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.rejoin = !error.is_transient();
+                    return Err(error.into());
+                }
+            },
+        };
+        let mut worked = false;
+        match event {
+            GroupEvent::Assigned(partitions) => {
+                debug!(
+                    runner.name = self.options.name,
+                    ?partitions,
+                    "partitions assigned"
+                );
+                self.assigned.extend(partitions);
+            }
+            GroupEvent::Revoked(partitions) => {
+                debug!(
+                    runner.name = self.options.name,
+                    ?partitions,
+                    "partitions revoked"
+                );
+                self.assigned.retain(|number| !partitions.contains(number));
+                self.owned.remove(&partitions);
+                self.role.release(&partitions);
+            }
+            GroupEvent::Records(records) => {
+                let admitted = self.owned.admit(records);
+                if !admitted.seek.is_empty() {
+                    self.start(&admitted.seek)?;
+                }
+                if !admitted.batch.records.is_empty() {
+                    worked = true;
+                    let size = admitted.batch.records.len();
+                    metrics::histogram!("mesh_runner_batch_records", "runner" => self.options.name)
+                        .record(size as f64);
+                    let committed = self.role.handle(admitted.batch).await?;
+                    self.report(&committed);
+                    self.wait = FIRST_WAIT;
+                }
+            }
+        }
+        let committed = self.role.tick().await?;
+        self.report(&committed);
+        if worked {
+            self.checked_at = Instant::now();
+        } else {
+            self.check_while_idle().await?;
+        }
+        Ok(())
+    }
+
+    /// Claims what is assigned and not yet owned, once the wait after a failure is over.
+    async fn claim_unclaimed(&mut self, shutdown: &CancellationToken) -> Result<(), Halt> {
+        let unclaimed: Vec<i32> = self
+            .assigned
+            .iter()
+            .copied()
+            .filter(|number| !self.owned.contains(*number))
+            .collect();
+        if unclaimed.is_empty() || Instant::now() < self.retry_at || shutdown.is_cancelled() {
+            return Ok(());
+        }
+        let wanted: Vec<(&str, i32)> = unclaimed
+            .iter()
+            .flat_map(|number| {
+                self.widths
+                    .iter()
+                    .filter(move |(_, width)| number < width)
+                    .map(move |(topic, _)| (*topic, *number))
+            })
+            .collect();
+        let claims = self.checkpoints.claim(&self.deps.pool, &wanted).await?;
+        let found = {
+            let client = self.deps.pool.get().await?;
+            incarnation(&**client, self.checkpoints.schema()).await?
+        };
+        match found {
+            Some(found) if !found.broken => self.incarnation = Some(found.id),
+            _ => return Err(Halt::SchemaMissing),
+        }
+        for claim in &claims {
+            metrics::gauge!("mesh_runner_generation", "runner" => self.options.name, "topic" => claim.topic.clone(), "partition" => claim.partition.to_string())
+                .set(claim.generation as f64);
+        }
+        let inputs = self.role.take_over(&claims).await?;
+        self.start(&inputs)?;
+        self.consumer.resume(&unclaimed)?;
+        self.owned.insert(inputs);
+        self.paused = false;
+        self.checked_at = Instant::now();
+        self.deps.readiness.ready();
+        info!(runner.name = self.options.name, partitions = ?unclaimed, "partitions claimed");
+        Ok(())
+    }
+
+    fn start(&mut self, claims: &[Claimed]) -> Result<(), Halt> {
+        let positions: Vec<(&str, i32, i64)> = claims
+            .iter()
+            .map(|claim| (claim.topic.as_str(), claim.partition, claim.next_offset))
+            .collect();
+        self.consumer.start(&positions)?;
+        Ok(())
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Result<(), Halt> {
+        if self.paused != paused && !self.owned.is_empty() {
+            let numbers = self.owned.numbers();
+            if paused {
+                self.consumer.pause(&numbers)?;
+            } else {
+                self.consumer.resume(&numbers)?;
+            }
+            self.paused = paused;
+        }
+        Ok(())
+    }
+
+    /// A runner without work would not notice that it was fenced, or that its
+    /// tables are gone, before the next record: it looks from time to time.
+    async fn check_while_idle(&mut self) -> Result<(), Halt> {
+        if self.owned.is_empty() || self.checked_at.elapsed() < IDLE_CHECK {
+            return Ok(());
+        }
+        self.checked_at = Instant::now();
+        self.checkpoints
+            .verify(&self.deps.pool, &self.owned.claims())
+            .await?;
+        let found = {
+            let client = self.deps.pool.get().await?;
+            incarnation(&**client, self.checkpoints.schema()).await?
+        };
+        match found {
+            Some(found) if found.broken => return Err(Halt::SchemaMissing),
+            Some(found) if Some(&found.id) != self.incarnation.as_ref() => {
+                return Err(Halt::Fenced);
+            }
+            Some(_) => {}
+            None => return Err(Halt::SchemaMissing),
+        }
+        self.role.idle().await?;
+        self.wait = FIRST_WAIT;
+        Ok(())
+    }
+
+    /// Gives up all ownership after a failure. What the group still assigns is
+    /// claimed again after a wait, during which the group is polled: a member
+    /// that was away too long learns there that its partitions went to others.
+    async fn let_go(&mut self, halt: Halt) {
+        let reason = halt.reason();
+        let fenced = matches!(halt, Halt::Fenced);
+        warn!(runner.name = self.options.name, reason = %reason, wait_ms = self.wait.as_millis() as u64, "runner lets go of its partitions");
+        metrics::counter!("mesh_runner_halts_total", "runner" => self.options.name).increment(1);
+        self.deps.readiness.not_ready(&reason);
+        let assigned: Vec<i32> = self.assigned.iter().copied().collect();
+        if let Err(error) = self.consumer.pause(&assigned) {
+            debug!(runner.name = self.options.name, error = %chain(&error), "pausing failed");
+        }
+        self.owned.clear();
+        self.role.release(&assigned);
+        self.paused = false;
+        if self.rejoin {
+            match consumer(&self.options, &self.deps) {
+                Ok(consumer) => {
+                    std::mem::replace(&mut self.consumer, consumer)
+                        .close()
+                        .await;
+                    self.assigned.clear();
+                    self.rejoin = false;
+                }
+                Err(error) => {
+                    warn!(runner.name = self.options.name, error = %chain(&error), "group cannot be joined again yet");
+                }
+            }
+            tokio::time::sleep(jittered(self.wait)).await;
+        }
+        if matches!(halt, Halt::SchemaMissing | Halt::Stale(_)) {
+            let anew = match halt {
+                Halt::Stale(_) => self.incarnation.as_deref(),
+                _ => None,
+            };
+            let repaired = repair(
+                &self.deps.pool,
+                self.checkpoints.schema(),
+                &self.options.migrations,
+                anew,
+            )
+            .await;
+            if let Err(halt) = repaired {
+                warn!(runner.name = self.options.name, reason = %halt.reason(), "schema cannot be created yet");
+            }
+        }
+        if fenced {
+            self.wait = self.wait.max(FENCED_WAIT);
+        }
+        self.retry_at = Instant::now() + jittered(self.wait);
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    }
+
+    /// Tells the group as well, for those who watch the lag there. Nothing rests on it.
+    fn report(&mut self, committed: &[Claimed]) {
+        if committed.is_empty() {
+            return;
+        }
+        let offsets: Vec<(&str, i32, i64)> = committed
+            .iter()
+            .filter(|claim| Some(claim.topic.as_str()) != self.options.own)
+            .map(|claim| (claim.topic.as_str(), claim.partition, claim.next_offset))
+            .collect();
+        self.consumer.commit_to_group(&offsets);
+    }
+}
+
+fn consumer(options: &SessionOptions, deps: &Deps) -> Result<GroupConsumer, platform_log::Error> {
+    GroupConsumer::new(
+        &deps.settings.kafka,
+        &options.group,
+        &options.inputs,
+        GroupOptions::default(),
+    )
+}
+
+async fn widths(
+    options: &SessionOptions,
+    deps: &Deps,
+) -> Result<Vec<(&'static str, i32)>, platform_log::Error> {
+    let admin = Admin::new(&deps.settings.kafka)?;
+    let mut widths = Vec::new();
+    for topic in options.inputs.iter().copied().chain(options.own) {
+        widths.push((topic, admin.partition_count(topic).await? as i32));
+    }
+    Ok(widths)
+}
+
+/// Between half and all of `wait`, so that members that failed together do not
+/// come back together.
+fn jittered(wait: Duration) -> Duration {
+    let [byte, ..] = Uuid::new_v4().into_bytes();
+    wait / 2 + wait.mul_f64(f64::from(byte) / 510.0)
+}
+
+/// The consumer group of a runner.
+pub(crate) fn group(name: &str) -> String {
+    format!("agentmesh.{name}")
+}
+
+/// The checkpoints of a runner under a name for this run, never used again.
+pub(crate) fn checkpoints(name: &str) -> Checkpoints {
+    let owner = format!("{name}/{}/{}", std::process::id(), Uuid::new_v4());
+    Checkpoints::new(&platform_postgres::schema_name(name), &owner)
+}

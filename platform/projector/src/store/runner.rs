@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use platform_log::Record;
+use platform_postgres::{Checkpoints, Claimed, Pool};
+use tokio_util::sync::CancellationToken;
+
+use super::StoreProjection;
+use crate::dead_letter::DeadLetters;
+use crate::error::chain;
+use crate::intake::{Intake, guarded, guarded_async};
+use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
+use crate::{Deps, Error, Failure};
+
+const BATCH: usize = 1_000;
+const TICK: Duration = Duration::from_millis(500);
+
+/// Keeps a read model outside Postgres up to date until `shutdown`.
+///
+/// # Errors
+/// Only for what no waiting cures, such as a consumer that cannot be built.
+pub async fn run_store_projection<P: StoreProjection>(
+    projection: P,
+    deps: Deps,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let Some(classes) = classes(P::NAME, &projection.topics(), &deps, &shutdown).await? else {
+        return Ok(());
+    };
+    let projection = Arc::new(projection);
+    let sessions = classes.into_iter().map(|class| {
+        let checkpoints = checkpoints(P::NAME);
+        let options = SessionOptions {
+            name: P::NAME,
+            group: class.group,
+            inputs: class.topics,
+            own: None,
+            migrations: Vec::new(),
+            tick: TICK,
+        };
+        let role = StoreRole {
+            dead_letters: DeadLetters::new(deps.producer.clone(), P::NAME),
+            projection: Arc::clone(&projection),
+            pool: deps.pool.clone(),
+            checkpoints: checkpoints.clone(),
+            owned: BTreeMap::new(),
+        };
+        let deps = Deps {
+            readiness: class.readiness,
+            ..deps.clone()
+        };
+        Session::join_and_run(options, deps, checkpoints, role, &shutdown)
+    });
+    try_join_all(sessions).await?;
+    Ok(())
+}
+
+struct StoreRole<P> {
+    projection: Arc<P>,
+    pool: Pool,
+    checkpoints: Checkpoints,
+    dead_letters: DeadLetters,
+    /// By partition: the claims, `next_offset` as applied.
+    owned: BTreeMap<i32, Vec<Claimed>>,
+}
+
+impl<P: StoreProjection> Role for StoreRole<P> {
+    async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
+        let mut positioned = claims.to_vec();
+        let mut known: BTreeMap<i32, Vec<(String, i64)>> = BTreeMap::new();
+        for claim in &mut positioned {
+            if !known.contains_key(&claim.partition) {
+                let positions = self.projection.positions(claim.partition).await?;
+                known.insert(claim.partition, positions);
+            }
+            claim.next_offset = known
+                .get(&claim.partition)
+                .and_then(|positions| positions.iter().find(|(topic, _)| *topic == claim.topic))
+                .map_or(0, |(_, next)| *next);
+        }
+        for claim in &positioned {
+            self.owned
+                .entry(claim.partition)
+                .or_default()
+                .push(claim.clone());
+        }
+        Ok(positioned)
+    }
+
+    async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        // The store itself may not be able to tell owners apart.
+        self.checkpoints.verify(&self.pool, &batch.upto).await?;
+        let committed = store_batch(&*self.projection, &self.dead_letters, batch).await?;
+        for claim in &committed {
+            let known = self
+                .owned
+                .get_mut(&claim.partition)
+                .and_then(|claims| claims.iter_mut().find(|known| known.topic == claim.topic));
+            if let Some(known) = known {
+                known.next_offset = claim.next_offset;
+            }
+        }
+        Ok(committed)
+    }
+
+    async fn idle(&mut self) -> Result<(), Halt> {
+        for (partition, claims) in &self.owned {
+            let positions = self.projection.positions(*partition).await?;
+            let lost = claims.iter().any(|claim| {
+                let there = positions
+                    .iter()
+                    .find(|(topic, _)| *topic == claim.topic)
+                    .map_or(0, |(_, next)| *next);
+                there < claim.next_offset
+            });
+            if lost {
+                return Err(Halt::transient(
+                    "the store lost what it held, reading it again",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.owned.remove(partition);
+        }
+    }
+
+    fn wants(&self) -> usize {
+        BATCH
+    }
+}
+
+/// Decodes, projects and applies a batch, partition by partition.
+pub(crate) async fn store_batch<P: StoreProjection>(
+    projection: &P,
+    dead_letters: &DeadLetters,
+    batch: Batch,
+) -> Result<Vec<Claimed>, Halt> {
+    let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
+    for record in batch.records {
+        if intake.is_cut(&record) {
+            continue;
+        }
+        match changes_of(projection, &record).await {
+            Ok(changes) => intake.take(record, changes),
+            Err(failure) => intake.fail(&record, failure, dead_letters).await?,
+        }
+    }
+    let mut by_partition: BTreeMap<i32, Vec<(Record, Vec<P::Change>)>> = BTreeMap::new();
+    for (record, changes) in intake.items.drain(..) {
+        by_partition
+            .entry(record.partition)
+            .or_default()
+            .push((record, changes));
+    }
+    let mut partitions: Vec<i32> = intake.upto.iter().map(|claim| claim.partition).collect();
+    partitions.sort_unstable();
+    partitions.dedup();
+    for partition in partitions {
+        let claims: Vec<&Claimed> = intake
+            .upto
+            .iter()
+            .filter(|claim| claim.partition == partition)
+            .collect();
+        let upto: Vec<(String, i64)> = claims
+            .iter()
+            .map(|claim| (claim.topic.clone(), claim.next_offset))
+            .collect();
+        let generation = claims
+            .iter()
+            .map(|claim| claim.generation)
+            .max()
+            .unwrap_or(0);
+        let items = by_partition.remove(&partition).unwrap_or_default();
+        apply(
+            projection,
+            dead_letters,
+            partition,
+            items,
+            &upto,
+            generation,
+        )
+        .await?;
+    }
+    match intake.stopped {
+        Some(failure) => Err(failure.into()),
+        None => Ok(intake.upto),
+    }
+}
+
+async fn changes_of<P: StoreProjection>(
+    projection: &P,
+    record: &Record,
+) -> Result<Vec<P::Change>, Failure> {
+    let events = guarded_async(projection.decode(record)).await?;
+    let position = record.position();
+    guarded(|| {
+        events
+            .iter()
+            .flat_map(|recorded| projection.project(recorded, &position))
+            .collect()
+    })
+}
+
+/// Applies one partition's share; what the store refuses for good is found by
+/// applying the records one by one.
+async fn apply<P: StoreProjection>(
+    projection: &P,
+    dead_letters: &DeadLetters,
+    partition: i32,
+    items: Vec<(Record, Vec<P::Change>)>,
+    upto: &[(String, i64)],
+    generation: i64,
+) -> Result<(), Halt> {
+    let (records, changes): (Vec<Record>, Vec<Vec<P::Change>>) = items.into_iter().unzip();
+    let all = changes.into_iter().flatten().collect();
+    match guarded_async(projection.apply(partition, all, upto, generation)).await {
+        Ok(()) => return Ok(()),
+        Err(failure) if failure.is_transient() => return Err(failure.into()),
+        Err(_) => {}
+    }
+    for record in &records {
+        let changes = changes_of(projection, record).await?;
+        let behind = [(record.topic.clone(), record.offset + 1)];
+        match guarded_async(projection.apply(partition, changes, &behind, generation)).await {
+            Ok(()) => {}
+            Err(failure) if failure.is_transient() => return Err(failure.into()),
+            Err(failure) => dead_letters.send(record, &chain(&failure)).await?,
+        }
+    }
+    guarded_async(projection.apply(partition, Vec::new(), upto, generation))
+        .await
+        .map_err(|failure| Halt::transient(failure))
+}
