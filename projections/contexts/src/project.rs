@@ -31,7 +31,7 @@ pub struct MergeRow {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     pub(crate) id: Uuid,
     pub(crate) cosine: f64,
     pub(crate) kept_apart: String,
@@ -39,7 +39,7 @@ pub struct Neighbour {
 
 /// What both kinds of row have in common.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Common {
+pub(crate) struct Common {
     pub(crate) context_id: Uuid,
     pub(crate) event_id: Uuid,
     pub(crate) tenant: String,

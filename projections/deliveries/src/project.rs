@@ -37,7 +37,7 @@ pub struct RefusedRow {
 
 /// What both kinds of row have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     pub(crate) event_id: Uuid,
     pub(crate) correlation: Uuid,
     pub(crate) tenant: String,

@@ -23,7 +23,7 @@ pub enum Change {
 
 /// What every row has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     pub(crate) effect_id: Uuid,
     pub(crate) event_id: Uuid,
     pub(crate) tenant: String,

@@ -24,7 +24,7 @@ pub enum Change {
 
 /// What every row has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     pub(crate) execution_id: Uuid,
     pub(crate) event_id: Uuid,
     pub(crate) recorded_at: SystemTime,

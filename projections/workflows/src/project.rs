@@ -15,7 +15,7 @@ pub struct Change {
 
 /// A run after an event. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunPatch {
+pub(crate) struct RunPatch {
     pub(crate) workflow_id: Uuid,
     pub(crate) tenant: String,
     pub(crate) correlation: Uuid,
@@ -28,7 +28,7 @@ pub struct RunPatch {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Started {
+pub(crate) struct Started {
     pub(crate) definition_id: String,
     pub(crate) definition_digest: String,
     pub(crate) context_id: Uuid,
@@ -40,7 +40,7 @@ pub struct Started {
 
 /// A step after an event. What is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StepPatch {
+pub(crate) struct StepPatch {
     pub(crate) step: String,
     pub(crate) ordinal: Option<i64>,
     pub(crate) status: &'static str,

@@ -1,0 +1,18 @@
+/// Why a read model could not be rebuilt or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no read model named {name}; there are: {known}")]
+    UnknownReadModel { name: String, known: String },
+    #[error("the log cannot be reached with these settings")]
+    Log(#[from] platform_log::Error),
+    #[error("postgres cannot be reached with these settings")]
+    Postgres(#[from] platform_postgres::Error),
+    #[error("redis cannot be reached with these settings")]
+    Redis(#[from] platform_redis::Error),
+    #[error("read model {name} failed")]
+    ReadModel {
+        name: &'static str,
+        #[source]
+        source: platform_projector::Error,
+    },
+}
