@@ -1,1 +1,159 @@
-//! What senders meet: POST /hooks/{source_id}.
+//! What senders meet: `POST /hooks/{source_id}`.
+//!
+//! A delivery is answered with 202 only when the broker has acknowledged it;
+//! whatever goes wrong before that leaves nothing behind, so that sending it
+//! again is always right.
+
+mod error;
+mod gateway;
+mod ingest;
+mod log_watch;
+mod metrics;
+mod openapi;
+mod problems;
+mod refusals;
+mod router;
+mod sources;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform_config::Settings;
+use platform_http::{Limits, Readiness};
+use platform_log::{Encoder, Producer, SchemaRegistry};
+use platform_postgres::Pool;
+use platform_redis::Redis;
+use platform_vault::Vault;
+use projections_registry_view::RegistryView;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use error::Error;
+pub use gateway::{Background, Gateway, Parts};
+pub use ingest::signature;
+pub use openapi::DOCUMENT as OPENAPI;
+pub use router::router;
+
+/// How long what was accepted may take to leave the process at the end.
+const FLUSH: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs the gateway until `shutdown`. Servers that are away at the start are
+/// waited for; the port is bound at once, and answers begin when the registry
+/// has been read.
+///
+/// # Errors
+/// When a setting is wrong, the vault has no key, or the port is taken.
+pub async fn run(
+    settings: Arc<Settings>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let component = readiness.component("gateway");
+    let vault = Vault::from_settings(&settings.secrets, &settings.data_dir)?;
+    let producer = Producer::new(&settings.kafka)?;
+    let pool = Pool::connect(&settings.postgres)?;
+    let schema_registry = SchemaRegistry::new(&settings.schema_registry)?;
+    let listener = platform_http::bind(settings.gateway.listen).await?;
+    let redis = Redis::connect(&settings.redis).await?;
+
+    component.not_ready("waiting for the schema registry");
+    let resolved = shutdown
+        .run_until_cancelled(resolve(&schema_registry))
+        .await;
+    let Some(encoder) = resolved.transpose()? else {
+        return Ok(());
+    };
+    component.not_ready("reading the registry");
+    let (view, following) = RegistryView::follow(&settings, schema_registry, shutdown.clone());
+    if shutdown
+        .run_until_cancelled(view.caught_up())
+        .await
+        .is_none()
+    {
+        return Ok(());
+    }
+
+    let parts = Parts {
+        view,
+        vault,
+        redis,
+        pool,
+        producer: producer.clone(),
+        encoder,
+    };
+    let (gateway, background) = Gateway::new(&settings, parts);
+    let gateway = Arc::new(gateway);
+    // What works behind the answers ends after the last of them.
+    let answered = CancellationToken::new();
+    let background = tokio::spawn(background.run(answered.clone()));
+    let watching = tokio::spawn(log_watch::watch(
+        gateway.clone(),
+        settings.kafka.clone(),
+        component.clone(),
+        shutdown.clone(),
+    ));
+
+    component.ready();
+    let served = platform_http::serve(
+        "gateway",
+        listener,
+        router(gateway),
+        limits(&settings),
+        shutdown.clone(),
+    )
+    .await;
+    component.not_ready("stopped");
+    answered.cancel();
+    for (task, ended) in [
+        ("background", background.await),
+        ("log watch", watching.await),
+        ("registry view", following.await),
+    ] {
+        if let Err(error) = ended {
+            warn!(task.name = task, error = %error, "a task did not end well");
+        }
+    }
+    if let Err(error) = producer.flush(FLUSH).await {
+        warn!(error = %error, "not everything left the process");
+    }
+    info!("gateway stopped");
+    Ok(served?)
+}
+
+/// The schema ids of all events, asked until the registry answers. A schema that
+/// is not registered yet is waited for too: registering is another step of the
+/// same deployment.
+async fn resolve(registry: &SchemaRegistry) -> Result<Encoder, platform_log::Error> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        match Encoder::resolve(registry, catalogue).await {
+            Ok(encoder) => return Ok(encoder),
+            Err(
+                error @ (platform_log::Error::SchemaNotRegistered { .. }
+                | platform_log::Error::RegistryUnreachable { .. }
+                | platform_log::Error::RegistryAnswer { .. }),
+            ) => {
+                warn!(error = %error, "schemas are not at hand, trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        body_bytes: settings.gateway.max_body_bytes,
+        // Reading and appending have deadlines of their own, which answer
+        // better; this one is for what nobody thought of.
+        request: Duration::from_millis(settings.gateway.request_timeout_ms) * 3,
+        ..Limits::default()
+    }
+}

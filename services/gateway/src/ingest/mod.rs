@@ -1,0 +1,287 @@
+//! The way of one delivery: limits, authenticity, JSON, idempotency, policy,
+//! log, answer. Each stage is a file; here is their order.
+
+mod append;
+mod describe;
+mod idempotency;
+mod json;
+mod limit;
+mod policy;
+pub mod signature;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason};
+use domain_kernel::{CorrelationId, Timestamp};
+use platform_http::axum::extract::rejection::PathRejection;
+use platform_http::axum::extract::{Path, Request, State};
+use platform_http::axum::http::request::Parts;
+use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use platform_http::axum::response::{IntoResponse, Response};
+use platform_http::{Problem, read_body};
+use sha2::{Digest, Sha256};
+use tracing::{error, info, warn};
+
+pub(crate) use append::{Appender, Context, NotAppended};
+pub(crate) use idempotency::{Answer, Idempotency, Remembering};
+pub(crate) use policy::Policies;
+
+use crate::gateway::Gateway;
+use crate::refusals::Refusal;
+use crate::sources::KnownSource;
+use crate::{metrics, problems};
+use describe::describe;
+use idempotency::{BodyDigest, Claim};
+use signature::{Authentic, NotAuthentic, Presented, Scheme};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// A body that was read, with its digest.
+struct Delivered {
+    body: Bytes,
+    digest: BodyDigest,
+    /// Lowercase hexadecimal.
+    sha256: String,
+    content_type: String,
+    traceparent: Option<String>,
+    at: Timestamp,
+}
+
+/// How a delivery ended well.
+enum Accepted {
+    First(Answer),
+    Repeat(Answer),
+}
+
+/// `POST /hooks/{source_id}`
+pub(crate) async fn ingest(
+    State(gateway): State<Arc<Gateway>>,
+    source_id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // An id that does not decode names no source, and is answered like one.
+    let source_id = source_id.map(|Path(id)| id).unwrap_or_default();
+    match handle(&gateway, &source_id, request).await {
+        Ok(Accepted::First(answer)) => {
+            metrics::answered("accepted");
+            accepted(&answer).into_response()
+        }
+        Ok(Accepted::Repeat(answer)) => {
+            metrics::answered("replayed");
+            let mut response = accepted(&answer).into_response();
+            response
+                .headers_mut()
+                .insert(REPLAYED, HeaderValue::from_static("true"));
+            response
+        }
+        Err(problem) => {
+            metrics::answered(problem.slug);
+            problem.into_response()
+        }
+    }
+}
+
+fn accepted(answer: &Answer) -> impl IntoResponse + use<> {
+    (
+        StatusCode::ACCEPTED,
+        [(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )],
+        answer.body().clone(),
+    )
+}
+
+async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Accepted, Problem> {
+    let (parts, body) = request.into_parts();
+    let delivered = receive(gateway, &parts, body).await?;
+    let (source, authentic) = authenticate(gateway, source_id, &parts.headers, &delivered)?;
+    let parsed =
+        json::parse(&delivered.body).map_err(|error| problems::not_json(error.to_string()))?;
+
+    let correlation = CorrelationId::of_delivery(&source.id, &authentic.delivery_id);
+    let claimed = Instant::now();
+    let ticket = match gateway
+        .idempotency
+        .claim(correlation, delivered.digest)
+        .await
+    {
+        Ok(Claim::First(ticket)) => ticket,
+        Ok(Claim::Repeat(answer)) => return Ok(Accepted::Repeat(answer)),
+        Ok(Claim::OtherBody) => return Err(problems::other_body()),
+        Ok(Claim::InFlight) => return Err(problems::in_flight()),
+        Err(error) => {
+            warn!(error = %error, "delivery turned away");
+            return Err(Problem::unavailable(
+                "nothing was remembered; send the same delivery again",
+            ));
+        }
+    };
+    metrics::stage("claim", claimed.elapsed());
+
+    let description = describe(&source.source, authentic.event_type.as_deref(), &parsed);
+    let decided = gateway
+        .policies
+        .decide(
+            correlation,
+            &source,
+            &authentic,
+            &description,
+            parsed,
+            delivered.body.len(),
+        )
+        .map_err(|error| {
+            error!(source.id = %source.id, error = %error, cause = ?error, "policy could not be asked");
+            metrics::policy_unanswered();
+            problems::policy_unavailable()
+        })?;
+
+    let context = Context {
+        tenant: source.tenant.clone(),
+        correlation,
+        at: platform_telemetry::now(),
+        traceparent: delivered.traceparent,
+    };
+    let appended = Instant::now();
+    if !decided.allow {
+        let decision_id = decided.decision_id;
+        let refused = DeliveryRefused {
+            source_id: source.id.clone(),
+            space: source.space.clone(),
+            reason: RefusalReason::PolicyDenied,
+            detail: decided.reasons.join("; "),
+            body_sha256: delivered.sha256,
+            body_size: delivered.body.len() as u64,
+        };
+        gateway
+            .appender
+            .denied(&context, decided, refused)
+            .await
+            .map_err(|error| not_appended(gateway, error))?;
+        info!(correlation.id = %correlation, decision.id = %decision_id, "delivery denied by policy");
+        return Err(problems::policy_denied(decision_id));
+    }
+
+    let answer = Answer::new(correlation, &authentic.delivery_id, &gateway.public_url);
+    let delivery = DeliveryAccepted {
+        source_id: source.id.clone(),
+        delivery_id: authentic.delivery_id,
+        space: source.space.clone(),
+        scheme: source.source.scheme.clone(),
+        auth: authentic.auth,
+        key_id: Some(authentic.key_id),
+        content_type: delivered.content_type,
+        body: delivered.body.into(),
+        body_sha256: delivered.sha256,
+        signed_headers: authentic.headers,
+        event_type: description.event_type,
+        subject: description.subject,
+    };
+    gateway
+        .appender
+        .accepted(&context, decided, delivery)
+        .await
+        .map_err(|error| not_appended(gateway, error))?;
+    metrics::stage("append", appended.elapsed());
+    ticket.answered(&answer);
+    info!(correlation.id = %correlation, source.id = %source.id, "delivery accepted");
+    Ok(Accepted::First(answer))
+}
+
+/// Reads the body within its limits of size and time.
+async fn receive(
+    gateway: &Gateway,
+    parts: &Parts,
+    body: platform_http::axum::body::Body,
+) -> Result<Delivered, Problem> {
+    let declared = limit::declared_length(&parts.headers);
+    if declared.is_some_and(|length| length > gateway.max_body_bytes as u64) {
+        return Err(Problem::too_large(gateway.max_body_bytes));
+    }
+    let content_type = limit::content_type(&parts.headers)?.to_owned();
+    let reading = read_body(body, declared, gateway.max_body_bytes);
+    let body = tokio::time::timeout(gateway.read_deadline, reading)
+        .await
+        .map_err(|_| Problem::request_timeout())??;
+    let digest: [u8; 32] = Sha256::digest(&body).into();
+    Ok(Delivered {
+        body,
+        digest: BodyDigest::of_bytes(digest),
+        sha256: hex::encode(digest),
+        content_type,
+        traceparent: traceparent(&parts.headers),
+        at: platform_telemetry::now(),
+    })
+}
+
+/// The trace to record: that of the request's span, which continues the
+/// sender's; or, without telemetry, the sender's own if it is well-formed.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    platform_telemetry::current_traceparent().or_else(|| {
+        let theirs = headers.get("traceparent")?.to_str().ok()?;
+        platform_telemetry::valid_traceparent(theirs).then(|| theirs.to_owned())
+    })
+}
+
+/// Finds out who sent it. A source nobody knows costs the same work and gets
+/// the same answer as a wrong signature.
+fn authenticate(
+    gateway: &Gateway,
+    source_id: &str,
+    headers: &HeaderMap,
+    delivered: &Delivered,
+) -> Result<(Arc<KnownSource>, Authentic), Problem> {
+    let presented = Presented {
+        headers,
+        body: &delivered.body,
+        body_sha256: &delivered.sha256,
+        now: delivered.at,
+        tolerance_seconds: gateway.timestamp_tolerance_seconds,
+    };
+    let Some(source) = gateway.sources.get(source_id) else {
+        let scheme = Scheme::guess(headers);
+        // Nobody's key explains nothing, so this is always a refusal.
+        let _ = scheme.authenticate(gateway.sources.nobody(scheme), &presented);
+        metrics::signature_failure("unknown-source");
+        return Err(problems::not_authentic());
+    };
+    let Some(scheme) = source.scheme else {
+        return Err(problems::source_unusable());
+    };
+    match scheme.authenticate(&source.keys, &presented) {
+        Ok(authentic) => Ok((source, authentic)),
+        Err(_) if !source.complete => Err(problems::source_unusable()),
+        Err(NotAuthentic { reason, detail }) => {
+            metrics::signature_failure(reason.as_str());
+            gateway.refusals.push(Refusal {
+                source,
+                reason,
+                detail,
+                body_sha256: delivered.sha256.clone(),
+                body_bytes: delivered.body.len(),
+                at: delivered.at,
+                traceparent: delivered.traceparent.clone(),
+            });
+            Err(problems::not_authentic())
+        }
+    }
+}
+
+fn not_appended(gateway: &Gateway, error: NotAppended) -> Problem {
+    match error {
+        NotAppended::TooLarge(_) => Problem::too_large(gateway.max_body_bytes)
+            .detail("the body grows beyond what the log takes as one record"),
+        error => {
+            warn!(error = %error, cause = ?error, "delivery not appended");
+            gateway.log_trouble.notify_one();
+            problems::log_unavailable()
+        }
+    }
+}
+
+/// How long a delivery may be in flight, given the deadline of its append.
+pub(crate) fn in_flight_ttl(append_deadline: Duration) -> Duration {
+    append_deadline * 2 + Duration::from_secs(5)
+}

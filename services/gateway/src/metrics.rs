@@ -1,0 +1,47 @@
+//! What the gateway measures. No ids in labels: strangers choose those.
+
+use std::time::Duration;
+
+use ::metrics::{counter, histogram};
+
+/// One answer to `POST /hooks/{source_id}`, by how it ended.
+pub(crate) fn answered(outcome: &'static str) {
+    counter!("agentmesh_gateway_deliveries_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn signature_failure(reason: &'static str) {
+    counter!("agentmesh_gateway_signature_failures_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn unusable_secret() {
+    counter!("agentmesh_gateway_unusable_secrets_total").increment(1);
+}
+
+/// A repeat, by where it was recognised: `local`, `redis` or `postgres`.
+pub(crate) fn repeat(recognised_by: &'static str) {
+    counter!("agentmesh_gateway_repeats_total", "recognised_by" => recognised_by).increment(1);
+}
+
+/// A store that could not be asked about repeats.
+pub(crate) fn idempotency_store_away(store: &'static str) {
+    counter!("agentmesh_gateway_idempotency_store_errors_total", "store" => store).increment(1);
+}
+
+pub(crate) fn policy_decided(outcome: &'static str, took: Duration) {
+    counter!("agentmesh_gateway_policy_decisions_total", "outcome" => outcome).increment(1);
+    histogram!("agentmesh_gateway_policy_seconds").record(took.as_secs_f64());
+}
+
+/// One stage of the way of an accepted delivery.
+pub(crate) fn stage(stage: &'static str, took: Duration) {
+    histogram!("agentmesh_gateway_stage_seconds", "stage" => stage).record(took.as_secs_f64());
+}
+
+/// A refusal that was not recorded because too many came at once.
+pub(crate) fn refusal_dropped() {
+    counter!("agentmesh_gateway_refusals_dropped_total").increment(1);
+}
+
+pub(crate) fn policy_unanswered() {
+    counter!("agentmesh_gateway_policy_decisions_total", "outcome" => "unavailable").increment(1);
+}
