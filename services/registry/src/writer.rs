@@ -112,10 +112,7 @@ impl Writer {
             self.append(self.record(tenant.clone(), stream, version, event))
                 .await?;
         }
-        Ok(Written {
-            created,
-            warnings,
-        })
+        Ok(Written { created, warnings })
     }
 
     /// Everything that can be wrong with a definition is found before anything
