@@ -131,7 +131,7 @@ impl GroupConsumer {
         match self.poller.next(max_records, max_wait).await? {
             Polled::Records(records) => Ok(GroupEvent::Records(self.started_only(records))),
             Polled::Change(Change::Assigned(partitions)) => self.assigned(&partitions),
-            Polled::Change(Change::Revoked(_)) => {
+            Polled::Change(Change::Revoked) => {
                 self.revoking = true;
                 self.count("revoked");
                 Ok(GroupEvent::Revoked(self.owned.iter().copied().collect()))

@@ -30,7 +30,8 @@ const POLL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) enum Change {
     Assigned(Vec<(String, i32)>),
-    Revoked(Vec<(String, i32)>),
+    /// All that was assigned: the range protocol revokes everything at once.
+    Revoked,
 }
 
 #[derive(Debug)]
@@ -253,9 +254,9 @@ impl ClientContext for Events {
         let Some(statistics) = Statistics::parse(json) else {
             return;
         };
-        if statistics.any_broker_is_up() {
-            self.0.connected.store(true, Ordering::Relaxed);
-        }
+        self.0
+            .connected
+            .store(statistics.any_broker_is_up(), Ordering::Relaxed);
         if !self.0.in_group {
             return;
         }
@@ -298,14 +299,15 @@ impl ConsumerContext for Events {
             }
             return;
         }
-        let partitions = partitions
-            .elements()
-            .iter()
-            .map(|element| (element.topic().to_owned(), element.partition()))
-            .collect();
         let change = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(partitions),
-            _ => Change::Revoked(partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(
+                partitions
+                    .elements()
+                    .iter()
+                    .map(|element| (element.topic().to_owned(), element.partition()))
+                    .collect(),
+            ),
+            _ => Change::Revoked,
         };
         self.0.changes().push_back(change);
         self.0.wake.notify_one();

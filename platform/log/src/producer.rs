@@ -20,6 +20,9 @@ use crate::{Error, Outgoing, Position};
 /// The largest record there may be; topics are created with the same limit.
 pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
+/// The longest wait before a full queue is tried again.
+const ROOM: Duration = Duration::from_millis(5);
+
 type Client = ThreadedProducer<Events>;
 
 /// Appends records, idempotently and acknowledged by all in-sync replicas. A
@@ -70,7 +73,7 @@ impl Producer {
         let started = Instant::now();
         let client = self.client();
         let (batch, done) = Batch::open(1);
-        let sent = self.send(&client, &record, &batch, 0);
+        let sent = self.send_at_once(&client, &record, &batch);
         batch.close();
         sent?;
         let mut positions = self
@@ -116,7 +119,7 @@ impl Producer {
     pub fn append_detached(&self, record: Outgoing) {
         let client = self.client();
         let (batch, done) = Batch::open(1);
-        let sent = self.send(&client, &record, &batch, 0);
+        let sent = self.send_at_once(&client, &record, &batch);
         batch.close();
         match (sent, tokio::runtime::Handle::try_current()) {
             (Err(error), _) => {
@@ -155,6 +158,18 @@ impl Producer {
         usize::try_from(self.client().in_flight_count()).unwrap_or(0)
     }
 
+    fn send_at_once(
+        &self,
+        client: &Client,
+        record: &Outgoing,
+        batch: &Arc<Batch>,
+    ) -> Result<(), Error> {
+        match self.send(client, record, batch, 0) {
+            Err(Error::QueueFull) => Err(refused(record, "queue_full", Error::QueueFull)),
+            sent => sent,
+        }
+    }
+
     async fn send_with_room(
         &self,
         client: &Client,
@@ -167,13 +182,13 @@ impl Producer {
             // Listen before trying, so that room made in between is noticed.
             let room = self.shared.space.notified();
             match self.send(client, record, batch, index) {
+                Err(Error::QueueFull) if Instant::now() >= deadline => {
+                    return Err(refused(record, "queue_full", Error::QueueFull));
+                }
                 Err(Error::QueueFull) => {
-                    if tokio::time::timeout_at(deadline.into(), room)
-                        .await
-                        .is_err()
-                    {
-                        return Err(Error::QueueFull);
-                    }
+                    // The driver counts a record out only some time after its
+                    // acknowledgement, and says nothing then.
+                    let _ = tokio::time::timeout(ROOM, room).await;
                 }
                 sent => return sent,
             }
@@ -208,7 +223,7 @@ impl Producer {
             return Ok(());
         };
         Err(match source.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => refused(record, "queue_full", Error::QueueFull),
+            Some(RDKafkaErrorCode::QueueFull) => Error::QueueFull,
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => refused(
                 record,
                 "too_large",

@@ -1,0 +1,247 @@
+//! Consumer groups: who owns what, and where reading starts.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bed, Notes, OTHER, PATIENCE, TOPIC, bed, noted};
+use platform_log::{
+    Error, GroupConsumer, GroupEvent, GroupOptions, Outgoing, Producer, Record, TopicSpec,
+};
+use tokio::time::Instant;
+
+const TICK: Duration = Duration::from_millis(50);
+const TOPICS: [&str; 2] = [TOPIC, OTHER];
+
+async fn append(bed: &Bed, numbers: std::ops::Range<u64>) {
+    let producer = Producer::new(&bed.bed.settings.kafka).unwrap();
+    let outgoing: Vec<Outgoing> = numbers
+        .flat_map(|number| (0..bed.partitions()).map(move |partition| (number, partition)))
+        .map(|(number, partition)| {
+            let outgoing = bed.encoder.encode::<Notes>(&noted("a", number)).unwrap();
+            outgoing.to_partition(partition)
+        })
+        .collect();
+    producer.append_all(outgoing).await.unwrap();
+}
+
+fn join(bed: &Bed, instance: Option<&str>) -> GroupConsumer {
+    let options = GroupOptions {
+        group_instance_id: instance.map(str::to_owned),
+    };
+    GroupConsumer::new(&bed.bed.settings.kafka, "notes", &TOPICS, options).unwrap()
+}
+
+async fn assigned(member: &mut GroupConsumer) -> Vec<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match member.next(100, TICK).await {
+            Ok(GroupEvent::Assigned(partitions)) => return partitions,
+            Ok(GroupEvent::Records(records)) => assert!(records.is_empty()),
+            Ok(GroupEvent::Revoked(_)) => {}
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    panic!("no assignment");
+}
+
+async fn records(member: &mut GroupConsumer, count: usize) -> Vec<Record> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut found = Vec::new();
+    while found.len() < count && Instant::now() < deadline {
+        match member.next(100, TICK).await.unwrap() {
+            GroupEvent::Records(records) => found.extend(records),
+            change => panic!("{change:?}"),
+        }
+    }
+    assert_eq!(found.len(), count);
+    found
+}
+
+fn offsets(records: &[Record], partition: i32) -> Vec<i64> {
+    let of_partition = records
+        .iter()
+        .filter(|record| record.partition == partition);
+    of_partition.map(|record| record.offset).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_read_before_it_is_started() {
+    let bed = bed("group start").await;
+    append(&bed, 0..10).await;
+    let mut member = join(&bed, None);
+    assert_eq!(assigned(&mut member).await, [0, 1, 2]);
+    for _ in 0..20 {
+        match member.next(100, TICK).await.unwrap() {
+            GroupEvent::Records(records) => assert!(records.is_empty()),
+            change => panic!("{change:?}"),
+        }
+    }
+    member.start(&[(TOPIC, 0, 4), (TOPIC, 1, -1)]).unwrap();
+    let found = records(&mut member, 6 + 10).await;
+    assert_eq!(offsets(&found, 0), [4, 5, 6, 7, 8, 9]);
+    assert_eq!(offsets(&found, 1), (0..10).collect::<Vec<_>>());
+
+    // The others go on from where they are.
+    member.start(&[(TOPIC, 2, 8), (TOPIC, 9, 0)]).unwrap();
+    let found = records(&mut member, 2).await;
+    assert_eq!(offsets(&found, 2), [8, 9]);
+    append(&bed, 10..11).await;
+    let found = records(&mut member, 3).await;
+    assert_eq!(offsets(&found, 0), [10]);
+    assert_eq!(offsets(&found, 1), [10]);
+    assert_eq!(offsets(&found, 2), [10]);
+
+    // A started one can be taken back, to fold its records again.
+    member.start(&[(TOPIC, 0, 9)]).unwrap();
+    let found = records(&mut member, 2).await;
+    assert_eq!(offsets(&found, 0), [9, 10]);
+    member.close().await;
+}
+
+#[tokio::test]
+async fn a_paused_partition_waits() {
+    let bed = bed("group pause").await;
+    append(&bed, 0..3).await;
+    let mut member = join(&bed, None);
+    assigned(&mut member).await;
+    let starts = [(TOPIC, 0, 0), (TOPIC, 1, 0), (TOPIC, 2, 0)];
+    member.start(&starts).unwrap();
+    records(&mut member, 9).await;
+    member.pause(&[1]).unwrap();
+    append(&bed, 3..4).await;
+    let found = records(&mut member, 2).await;
+    assert_eq!(offsets(&found, 1), Vec::<i64>::new());
+    member.start(&[(TOPIC, 0, 3)]).unwrap();
+    let found = records(&mut member, 1).await;
+    assert_eq!(offsets(&found, 0), [3], "still paused after another start");
+    member.resume(&[1]).unwrap();
+    let found = records(&mut member, 1).await;
+    assert_eq!(offsets(&found, 1), [3]);
+    member.close().await;
+}
+
+#[tokio::test]
+async fn partitions_move_when_a_member_comes_and_goes() {
+    let bed = bed("group move").await;
+    append(&bed, 0..5).await;
+    let mut first = join(&bed, None);
+    assert_eq!(assigned(&mut first).await.len(), 3);
+    first
+        .start(&[(TOPIC, 0, 0), (TOPIC, 1, 0), (TOPIC, 2, 0)])
+        .unwrap();
+    records(&mut first, 15).await;
+
+    let mut second = join(&bed, None);
+    let deadline = Instant::now() + PATIENCE;
+    let revoked = loop {
+        assert!(Instant::now() < deadline);
+        let (event, _) = tokio::join!(first.next(100, TICK), second.next(100, TICK));
+        if let GroupEvent::Revoked(partitions) = event.unwrap() {
+            break partitions;
+        }
+    };
+    assert_eq!(revoked, [0, 1, 2]);
+    // The owner may still finish what it has at hand.
+    first.commit_to_group(&[(TOPIC, 0, 5), (TOPIC, 1, 5), (TOPIC, 2, 5)]);
+    assert_eq!(first.owned(), [0, 1, 2]);
+    first.release().unwrap();
+    assert!(first.owned().is_empty());
+
+    let (of_first, of_second) = tokio::join!(assigned(&mut first), assigned(&mut second));
+    let mut all = [of_first.clone(), of_second.clone()].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2], "each partition has one owner");
+    assert!(!of_first.is_empty() && !of_second.is_empty());
+
+    // What is not owned is passed over.
+    let foreign = of_second[0];
+    first.start(&[(TOPIC, foreign, 0)]).unwrap();
+    second.close().await;
+    let deadline = Instant::now() + PATIENCE;
+    let back = loop {
+        assert!(Instant::now() < deadline);
+        match first.next(100, TICK).await.unwrap() {
+            GroupEvent::Assigned(partitions) => break partitions,
+            GroupEvent::Records(records) => assert!(records.is_empty()),
+            GroupEvent::Revoked(_) => {}
+        }
+    };
+    assert_eq!(back, [0, 1, 2]);
+    first.close().await;
+}
+
+#[tokio::test]
+async fn a_static_member_comes_back_to_its_partitions() {
+    let bed = bed("group static").await;
+    append(&bed, 0..1).await;
+    let mut member = join(&bed, Some("one"));
+    assert_eq!(assigned(&mut member).await, [0, 1, 2]);
+    member.close().await;
+    let started = Instant::now();
+    let mut again = join(&bed, Some("one"));
+    assert_eq!(assigned(&mut again).await, [0, 1, 2]);
+    let session = Duration::from_millis(bed.bed.settings.kafka.session_timeout_ms.into());
+    assert!(
+        started.elapsed() < session,
+        "it need not wait for its own session to end"
+    );
+    again.close().await;
+}
+
+#[tokio::test]
+async fn topics_must_have_the_same_number_of_partitions() {
+    let bed = bed("group uneven").await;
+    bed.admin
+        .ensure_topics(&[TopicSpec::new("mesh.uneven", 1)])
+        .await
+        .unwrap();
+    let topics = [TOPIC, "mesh.uneven"];
+    let kafka = &bed.bed.settings.kafka;
+    let mut member = GroupConsumer::new(kafka, "uneven", &topics, GroupOptions::default()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let error = loop {
+        assert!(Instant::now() < deadline);
+        if let Err(error) = member.next(100, TICK).await {
+            break error;
+        }
+    };
+    assert!(
+        matches!(error, Error::NotCoPartitioned { partition: 1, .. }),
+        "{error:?}"
+    );
+    member.close().await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_dropped_leaves() {
+    let bed = bed("group drop").await;
+    let mut first = join(&bed, None);
+    assert_eq!(assigned(&mut first).await.len(), 3);
+    drop(first);
+    let started = Instant::now();
+    let mut second = join(&bed, None);
+    assert_eq!(assigned(&mut second).await.len(), 3);
+    assert!(
+        started.elapsed() < Duration::from_millis(bed.bed.settings.kafka.session_timeout_ms.into())
+    );
+    second.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_noticed() {
+    let bed = bed("group away").await;
+    let mut settings = bed.bed.settings.kafka.clone();
+    settings.brokers = format!("127.0.0.1:{}", platform_testkit::free_port().unwrap());
+    let mut member =
+        GroupConsumer::new(&settings, "away", &TOPICS, GroupOptions::default()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while member.connected() {
+        assert!(Instant::now() < deadline);
+        if let Err(error) = member.next(100, TICK).await {
+            assert!(error.is_transient(), "{error}");
+        }
+    }
+    member.close().await;
+}
