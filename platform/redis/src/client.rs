@@ -256,7 +256,7 @@ fn escape_glob(text: &str) -> String {
 fn observed<T, E: Into<Error>>(command: &'static str, answer: Result<T, E>) -> Result<T, Error> {
     answer.map_err(|error| {
         let error = error.into();
-        counter!("redis_errors_total", "command" => command).increment(1);
+        counter!("agentmesh_redis_errors_total", "command" => command).increment(1);
         error
     })
 }
@@ -271,7 +271,7 @@ fn watch(client: &Client) {
     });
     client.on_reconnect(|_server| async move {
         info!("redis connected");
-        counter!("redis_connections_total").increment(1);
+        counter!("agentmesh_redis_connections_total").increment(1);
         Ok(())
     });
 }
