@@ -8,6 +8,9 @@ use tokio::sync::oneshot;
 /// Partition and offset of each record, in the order of the append.
 pub(crate) type Places = Vec<Option<(i32, i64)>>;
 
+/// What became of one record.
+type Acknowledgement = Result<(i32, i64), KafkaError>;
+
 #[derive(Debug)]
 struct State {
     places: Places,
@@ -60,7 +63,7 @@ impl Batch {
         })
     }
 
-    fn settle(&self, result: Option<(usize, Result<(i32, i64), KafkaError>)>) {
+    fn settle(&self, result: Option<(usize, Acknowledgement)>) {
         let done = self.locked(|state| {
             match result {
                 Some((index, Ok(place))) => {
@@ -99,7 +102,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn settle(mut self, result: Result<(i32, i64), KafkaError>) {
+    pub(crate) fn settle(mut self, result: Acknowledgement) {
         if let Some(batch) = self.batch.take() {
             batch.settle(Some((self.index, result)));
         }

@@ -179,21 +179,18 @@ impl Admin {
         if specs.is_empty() {
             return Ok(());
         }
-        let named: Vec<(String, Vec<(String, String)>, i32)> = specs
+        let names: Vec<String> = specs
             .iter()
-            .map(|spec| {
-                (
-                    self.broker_topic(&spec.name),
-                    self.config_of(spec),
-                    i32::try_from(spec.partitions).unwrap_or(i32::MAX),
-                )
-            })
+            .map(|spec| self.broker_topic(&spec.name))
             .collect();
-        let topics: Vec<NewTopic<'_>> = named
+        let configs: Vec<_> = specs.iter().map(|spec| self.config_of(spec)).collect();
+        let replication = i32::from(self.settings.replication);
+        let topics: Vec<NewTopic<'_>> = specs
             .iter()
-            .map(|(name, config, partitions)| {
-                let replication = TopicReplication::Fixed(i32::from(self.settings.replication));
-                let topic = NewTopic::new(name, *partitions, replication);
+            .zip(names.iter().zip(&configs))
+            .map(|(spec, (name, config))| {
+                let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
+                let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
                 config
                     .iter()
                     .fold(topic, |topic, (key, value)| topic.set(key, value))

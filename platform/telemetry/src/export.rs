@@ -150,3 +150,89 @@ fn send<E: SpanExporter>(runtime: &tokio::runtime::Runtime, exporter: &E, batch:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Condvar, Mutex};
+
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A collector that takes nothing until it is opened.
+    #[derive(Debug, Clone, Default)]
+    struct Gate {
+        open: Arc<(Mutex<bool>, Condvar)>,
+        taken: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Gate {
+        fn open(&self) {
+            *self.open.0.lock().unwrap() = true;
+            self.open.1.notify_all();
+        }
+    }
+
+    impl SpanExporter for Gate {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            let mut open = self.open.0.lock().unwrap();
+            while !*open {
+                open = self.open.1.wait(open).unwrap();
+            }
+            let names = batch.into_iter().map(|span| span.name.into_owned());
+            self.taken.lock().unwrap().extend(names);
+            Ok(())
+        }
+    }
+
+    fn provider(gate: &Gate, sampler: Sampler) -> SdkTracerProvider {
+        let resource = Resource::builder_empty().build();
+        let processor = BoundedProcessor::start(gate.clone(), &resource).unwrap();
+        SdkTracerProvider::builder()
+            .with_sampler(sampler)
+            .with_span_processor(processor)
+            .build()
+    }
+
+    #[test]
+    fn a_stuck_collector_holds_nobody_up() {
+        let gate = Gate::default();
+        let provider = provider(&gate, Sampler::AlwaysOn);
+        let tracer = provider.tracer("test");
+        let spans = QUEUE + 2 * BATCH + 100;
+        for _ in 0..spans {
+            drop(tracer.start("span"));
+        }
+        gate.open();
+        provider.shutdown_with_timeout(PATIENCE).unwrap();
+        let taken = gate.taken.lock().unwrap().len();
+        assert!(taken >= QUEUE, "what fitted is sent: {taken}");
+        assert!(taken < spans, "what did not fit is dropped");
+    }
+
+    #[test]
+    fn the_last_spans_are_sent_at_the_end() {
+        let gate = Gate::default();
+        gate.open();
+        let provider = provider(&gate, Sampler::AlwaysOn);
+        drop(provider.tracer("test").start("last"));
+        provider.force_flush().unwrap();
+        assert_eq!(*gate.taken.lock().unwrap(), ["last"]);
+        drop(provider.tracer("test").start("very last"));
+        provider.shutdown_with_timeout(PATIENCE).unwrap();
+        assert_eq!(*gate.taken.lock().unwrap(), ["last", "very last"]);
+    }
+
+    #[test]
+    fn what_is_not_sampled_is_not_sent() {
+        let gate = Gate::default();
+        gate.open();
+        let provider = provider(&gate, Sampler::AlwaysOff);
+        drop(provider.tracer("test").start("none"));
+        provider.shutdown_with_timeout(PATIENCE).unwrap();
+        assert!(gate.taken.lock().unwrap().is_empty());
+    }
+}
