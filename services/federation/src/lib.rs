@@ -1,1 +1,158 @@
-//! Deduplicates, caches and announces contexts.
+//! Makes contexts of deliveries: finds out whether a delivery says something new,
+//! merges it where it does not, and announces it where it does. Answers questions
+//! about contexts over HTTP.
+
+mod canonical;
+mod error;
+mod http;
+mod lookup;
+mod openapi;
+mod process;
+mod reading;
+mod registered;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use platform_config::Settings;
+use platform_embed::HashedNgrams;
+use platform_http::{Component, Limits, Readiness};
+use platform_log::{Encoder, Producer, SchemaRegistry};
+use platform_postgres::Pool;
+use platform_projector::{Deps, ReadinessSink, run_process};
+use platform_redis::Redis;
+use projections_context_cache::ContextCache;
+use projections_context_vectors::Indexes;
+use projections_registry_view::RegistryView;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use error::Error;
+pub use openapi::DOCUMENT as OPENAPI;
+pub use process::FederationProcess;
+
+use crate::lookup::Lookup;
+use crate::registered::Sources;
+
+/// Between two tries to reach what a start needs.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs federation until `shutdown`. Servers that are away are waited for;
+/// questions are answered from the start, as far as there are answers.
+///
+/// # Errors
+/// When a setting is wrong or the port is taken.
+pub async fn run(
+    settings: Arc<Settings>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let component = readiness.component("federation");
+    let registry = SchemaRegistry::new(&settings.schema_registry)?;
+    let producer = Producer::new(&settings.kafka)?;
+    let pool = Pool::connect(&settings.postgres)?;
+    let listener = platform_http::bind(settings.federation.listen).await?;
+    let redis = Redis::connect(&settings.redis).await?;
+    let lookup = Arc::new(Lookup::new(ContextCache::new(redis), pool.clone()));
+
+    // When one half ends, for whatever reason, so does the other.
+    let stop = shutdown.child_token();
+    let serving = tokio::spawn(platform_http::serve(
+        "federation",
+        listener,
+        http::router(lookup),
+        Limits::default(),
+        stop.clone(),
+    ));
+    let decided = decide(&settings, registry, producer, pool, &component, &stop).await;
+    component.not_ready("stopped");
+    stop.cancel();
+    let served = serving.await;
+    info!("federation stopped");
+    decided?;
+    match served {
+        Ok(served) => Ok(served?),
+        Err(error) => {
+            warn!(%error, "the http server did not end well");
+            Ok(())
+        }
+    }
+}
+
+async fn decide(
+    settings: &Arc<Settings>,
+    registry: SchemaRegistry,
+    producer: Producer,
+    pool: Pool,
+    component: &Component,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let background = CancellationToken::new();
+    let (view, following) = RegistryView::follow(settings, registry.clone(), background.clone());
+    let indexes = Indexes::new(
+        settings,
+        registry.clone(),
+        Arc::new(HashedNgrams::default()),
+    );
+    let tending = tokio::spawn({
+        let (indexes, background) = (indexes.clone(), background.clone());
+        async move { indexes.run(background).await }
+    });
+
+    let ready = async {
+        component.not_ready("reading the registry");
+        view.caught_up().await;
+        resolve_encoder(&registry, component).await
+    };
+    let result = match stop.run_until_cancelled(ready).await {
+        None => Ok(()),
+        Some(encoder) => {
+            let process = FederationProcess::new(
+                Sources::new(view, settings.kafka.clone()),
+                indexes,
+                &registry,
+                encoder,
+                settings.federation.merge_threshold,
+            );
+            let deps = Deps {
+                settings: settings.clone(),
+                pool,
+                producer,
+                readiness: sink(component.clone()),
+            };
+            run_process(process, deps, stop.clone()).await
+        }
+    };
+    background.cancel();
+    for (task, ended) in [("following", following.await), ("tending", tending.await)] {
+        if let Err(error) = ended {
+            warn!(task.name = task, %error, "a task did not end well");
+        }
+    }
+    Ok(result?)
+}
+
+/// Waits for the schema registry. A schema that is not registered is waited for
+/// too: registering is a deploy step that may come after the start.
+async fn resolve_encoder(registry: &SchemaRegistry, component: &Component) -> Encoder {
+    loop {
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        match Encoder::resolve(registry, catalogue).await {
+            Ok(encoder) => return encoder,
+            Err(error) => {
+                component.not_ready("waiting for the schemas");
+                warn!(%error, "schemas cannot be resolved yet");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn sink(component: Component) -> ReadinessSink {
+    ReadinessSink::new(move |state| match state {
+        Ok(()) => component.ready(),
+        Err(reason) => component.not_ready(reason),
+    })
+}
