@@ -1,1 +1,36 @@
-fn main() {}
+//! `agentmesh`: runs the roles, prepares what they stand on, and shows what
+//! they did.
+
+// Standard output is what a command line is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod command;
+mod exit;
+mod host;
+mod role;
+mod running;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(command::run(args)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agentmesh: {}", exit::describe(&error));
+            exit::code(&error)
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `agentmesh dev`: the servers, what is prepared on them, and all roles.
+
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use platform_config::Settings;
+use platform_http::Readiness;
+use platform_localstack::{Stack, answers_http};
+use tokio_util::sync::CancellationToken;
+
+use super::{migrate, schemas, topics};
+use crate::role::Role;
+use crate::running::{Running, avoid_taken_ports};
+use crate::{host, settings, signals};
+
+/// How long `--detach` waits. Most of it is for a machine that is busy.
+const READY: Duration = Duration::from_secs(240);
+
+pub(crate) async fn run(config: Option<&Path>) -> anyhow::Result<()> {
+    let mut settings = settings::load(config)?;
+    let _guard = platform_telemetry::init(&settings.telemetry, "dev")?;
+    if Running::find(&settings.data_dir)?.is_some() {
+        bail!("agentmesh dev runs already; `agentmesh down` stops it");
+    }
+    let shutdown = signals::shutdown_on_signal()?;
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
+
+    let begun = Instant::now();
+    let options = settings::stack_options(&settings, None)?;
+    let start = shutdown.run_until_cancelled(Stack::ensure(options)).await;
+    let Some(stack) = start.transpose()? else {
+        return Ok(());
+    };
+    stack.endpoints().apply(&mut settings);
+    let result = with_servers(settings, shutdown, begun).await;
+    let stopped = stack.stop().await.context("the servers");
+    result.and(stopped)
+}
+
+/// Prepares the servers and runs all roles on them.
+async fn with_servers(
+    mut settings: Settings,
+    shutdown: CancellationToken,
+    begun: Instant,
+) -> anyhow::Result<()> {
+    let preparing = prepare(&settings);
+    let Some(prepared) = shutdown.run_until_cancelled(preparing).await else {
+        return Ok(());
+    };
+    prepared?;
+    avoid_taken_ports(&mut settings)?;
+    let settings = Arc::new(settings);
+    let readiness = Readiness::new();
+    Running::this(&settings)?.write(&settings.data_dir)?;
+
+    let announcement = {
+        let (settings, readiness) = (settings.clone(), readiness.clone());
+        tokio::spawn(async move {
+            readiness.wait_ready().await;
+            println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+            print_addresses(&settings);
+        })
+    };
+    let result = host::run(&Role::ALL, settings.clone(), readiness, shutdown).await;
+    announcement.abort();
+    Running::remove(&settings.data_dir);
+    result
+}
+
+/// The explicit steps, in the order in which they build on each other.
+async fn prepare(settings: &Settings) -> anyhow::Result<()> {
+    platform_vault::create_key_file(&settings.data_dir)?;
+    let created = topics::apply(settings).await?;
+    tracing::info!(topics.created = created.len(), "topics applied");
+    schemas::register(settings).await?;
+    tracing::info!("schemas registered");
+    migrate::migrate(settings).await?;
+    tracing::info!("migrations applied");
+    Ok(())
+}
+
+/// Runs `agentmesh dev` in the background and returns when it is ready.
+pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
+    let settings = settings::load(config)?;
+    if Running::find(&settings.data_dir)?.is_some() {
+        println!("agentmesh dev runs already");
+        print_addresses(&settings::load_as_running(config).await?);
+        return Ok(());
+    }
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
+    let log = settings.data_dir.join("agentmesh.log");
+    let output = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let mut child = command
+        .arg("dev")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // A Ctrl-C meant for this command does not reach it.
+        .process_group(0)
+        .spawn()?;
+
+    let begun = Instant::now();
+    println!(
+        "starting the servers and all roles (log: {})",
+        log.display()
+    );
+    loop {
+        if let Some(status) = child.try_wait()? {
+            bail!("it ended ({status}):\n{}", tail(&log));
+        }
+        let running = Running::find(&settings.data_dir)?;
+        if let Some(ops) = running
+            .as_ref()
+            .and_then(|running| running.listen.get("telemetry.ops_listen"))
+            && answers_http(&ops.to_string(), "/readyz").await
+        {
+            break;
+        }
+        if begun.elapsed() > READY {
+            bail!(
+                "it is not ready after {} s, and runs on; `agentmesh down` stops it:\n{}",
+                READY.as_secs(),
+                tail(&log)
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+    print_addresses(&settings::load_as_running(config).await?);
+    Ok(())
+}
+
+fn print_addresses(settings: &Settings) {
+    let s = settings;
+    for (name, address) in [
+        ("gateway", s.gateway.listen),
+        ("registry", s.registry.listen),
+        ("policy", s.policy.listen),
+        ("federation", s.federation.listen),
+        ("agent servers", s.agent_servers.listen),
+        ("CRM sandbox", s.crm_sandbox.listen),
+    ] {
+        println!("  {name:<16} http://{address}");
+    }
+    println!(
+        "  {:<16} http://{}/metrics",
+        "metrics", s.telemetry.ops_listen
+    );
+    println!("  {:<16} {}", "Kafka", s.kafka.brokers);
+    println!("  {:<16} {}", "schema registry", s.schema_registry.url);
+    println!("  {:<16} {}", "Postgres", s.postgres.url);
+    println!("  {:<16} {}", "Redis", s.redis.url);
+}
+
+fn tail(log: &Path) -> String {
+    const LINES: usize = 20;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}

@@ -1,0 +1,27 @@
+//! One file a command.
+
+mod completions;
+mod dev;
+mod down;
+mod migrate;
+mod schemas;
+mod serve;
+mod stack;
+mod topics;
+
+use crate::args::{Args, Command};
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.config.as_deref();
+    match args.command {
+        Command::Dev { detach: false } => dev::run(config).await,
+        Command::Dev { detach: true } => dev::detach(config).await,
+        Command::Down => down::run(config).await,
+        Command::Serve { roles } => serve::run(config, &roles).await,
+        Command::Stack { action } => stack::run(config, action).await,
+        Command::Topics { action } => topics::run(config, action).await,
+        Command::Schemas { action } => schemas::run(config, action).await,
+        Command::Migrate => migrate::run(config).await,
+        Command::Completions { shell } => completions::run(shell),
+    }
+}

@@ -1,0 +1,85 @@
+//! `agentmesh schemas`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use platform_config::Settings;
+use platform_log::{SchemaRegistry, subject};
+use schemas::{SchemaEntry, catalogue};
+use tokio::task::JoinSet;
+
+use crate::args::SchemasAction;
+use crate::settings;
+
+/// Readers of any version read what writers of any other wrote.
+const COMPATIBILITY: &str = "FULL_TRANSITIVE";
+
+pub(crate) async fn run(config: Option<&Path>, action: SchemasAction) -> anyhow::Result<()> {
+    let settings = settings::load_as_running(config).await?;
+    let _guard = settings::quiet_telemetry(&settings)?;
+    match action {
+        SchemasAction::Register => {
+            register(&settings).await?;
+            println!("{} schemas are registered", catalogue().len());
+        }
+        SchemasAction::Check => {
+            check(&settings).await?;
+            println!("{} schemas are compatible", catalogue().len());
+        }
+    }
+    Ok(())
+}
+
+/// Registers every schema that is not registered yet, after its subject takes
+/// compatible ones only.
+pub(crate) async fn register(settings: &Settings) -> anyhow::Result<()> {
+    let registry = SchemaRegistry::new(&settings.schema_registry)?;
+    let mut work = JoinSet::new();
+    // One entry stands alone at first: the registry sets itself up on its first request.
+    for (index, entry) in catalogue().iter().enumerate() {
+        let registry = registry.clone();
+        work.spawn(async move { register_one(&registry, entry).await });
+        if index == 0 {
+            finish(&mut work).await?;
+        }
+    }
+    finish(&mut work).await
+}
+
+async fn register_one(registry: &SchemaRegistry, entry: &SchemaEntry) -> anyhow::Result<()> {
+    let subject = subject(entry.topic, entry.name);
+    let work = async {
+        if registry.compatibility(&subject).await?.as_deref() != Some(COMPATIBILITY) {
+            registry.set_compatibility(&subject, COMPATIBILITY).await?;
+        }
+        registry.register(&subject, entry.text).await
+    };
+    work.await
+        .map(drop)
+        .with_context(|| format!("schema {subject} cannot be registered"))
+}
+
+async fn check(settings: &Settings) -> anyhow::Result<()> {
+    let registry = SchemaRegistry::new(&settings.schema_registry)?;
+    let mut work = JoinSet::new();
+    for entry in catalogue() {
+        let registry = registry.clone();
+        work.spawn(async move {
+            let subject = subject(entry.topic, entry.name);
+            let compatible = registry.is_compatible(&subject, entry.text).await?;
+            ensure!(
+                compatible,
+                "{subject} is not compatible with what is registered"
+            );
+            Ok(())
+        });
+    }
+    finish(&mut work).await
+}
+
+async fn finish(work: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(done) = work.join_next().await {
+        done.context("registering broke down")??;
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Exit codes. `agentmesh --help` lists them.
+
+use std::process::ExitCode;
+
+/// What the command stands on is not there: a server, a program, a stack.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// What was asked for does not exist.
+#[derive(Debug)]
+pub(crate) struct NotFound(pub(crate) String);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for NotFound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+impl std::error::Error for NotFound {}
+
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(number(error))
+}
+
+fn number(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<platform_config::Error>() {
+            return 3;
+        }
+        if cause.is::<Missing>() || is_missing(cause) {
+            return 4;
+        }
+        if cause.is::<NotFound>() {
+            return 5;
+        }
+    }
+    1
+}
+
+fn is_missing(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use platform_localstack::Error as Stack;
+    cause
+        .downcast_ref()
+        .is_some_and(|error| matches!(error, Stack::NotInstalled { .. }))
+}
+
+/// The error and its causes on one line, a cause that repeats what was said
+/// before left out.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if said.contains(&text) {
+            continue;
+        }
+        if !said.is_empty() {
+            said.push_str(": ");
+        }
+        said.push_str(&text);
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn codes_tell_what_kind_of_error_it_was() {
+        let setting = platform_config::Error::Invalid {
+            key: "kafka.partitions",
+            reason: "must be at least 1".to_owned(),
+        };
+        let setting = Err::<(), _>(setting).context("loading settings");
+        assert_eq!(number(&setting.unwrap_err()), 3);
+
+        let missing = Missing("Kafka does not answer".to_owned());
+        assert_eq!(number(&anyhow::Error::new(missing)), 4);
+
+        let not_installed = platform_localstack::Error::NotInstalled {
+            what: "Kafka".to_owned(),
+        };
+        assert_eq!(number(&not_installed.into()), 4);
+
+        assert_eq!(number(&NotFound("no such trace".to_owned()).into()), 5);
+        assert_eq!(number(&anyhow::anyhow!("broken")), 1);
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused");
+        assert_eq!(describe(&error), "cannot connect: refused");
+        let error = anyhow::anyhow!("refused").context("cannot connect");
+        assert_eq!(describe(&error), "cannot connect: refused");
+    }
+}
