@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log of its own, and Postgres.
-pub struct Mesh {
-    pub registry: SchemaRegistry,
-    pub pool: Pool,
+pub(crate) struct Mesh {
+    pub(crate) registry: SchemaRegistry,
+    pub(crate) pool: Pool,
     admin: Admin,
     encoder: Encoder,
     deps: Deps,
@@ -27,7 +27,7 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let bed = TestBed::new(name).await.unwrap();
         let settings = bed.settings.clone();
         let admin = Admin::new(&settings.kafka).unwrap();
@@ -67,11 +67,11 @@ impl Mesh {
         }
     }
 
-    pub fn record<C: Codec>(&self, recorded: &Recorded<C::Event>) -> Outgoing {
+    pub(crate) fn record<C: Codec>(&self, recorded: &Recorded<C::Event>) -> Outgoing {
         self.encoder.encode::<C>(recorded).unwrap()
     }
 
-    pub async fn append(&self, records: Vec<Outgoing>) {
+    pub(crate) async fn append(&self, records: Vec<Outgoing>) {
         self.deps.producer.append_all(records).await.unwrap();
     }
 
@@ -104,7 +104,7 @@ impl Mesh {
     /// Appends `records`, lets a live runner read them, and checks that appending
     /// `again` (the same events, recorded at another time) changes nothing, and
     /// that a rebuild restores the same rows. Returns while the rows are there.
-    pub async fn laws<P: PgProjection>(
+    pub(crate) async fn laws<P: PgProjection>(
         &self,
         make: impl Fn(SchemaRegistry) -> P,
         records: Vec<Outgoing>,
@@ -135,12 +135,12 @@ impl Mesh {
     }
 }
 
-pub fn correlation() -> CorrelationId {
+pub(crate) fn correlation() -> CorrelationId {
     CorrelationId::of_delivery("zapier", "msg_1")
 }
 
 /// An event of tenant `acme`, recorded at second `version`.
-pub fn recorded<E>(stream: &str, version: u64, event: E) -> Recorded<E> {
+pub(crate) fn recorded<E>(stream: &str, version: u64, event: E) -> Recorded<E> {
     Recorded {
         meta: Metadata {
             id: EventId::derive(&[stream, &version.to_string()]),
@@ -158,7 +158,7 @@ pub fn recorded<E>(stream: &str, version: u64, event: E) -> Recorded<E> {
 }
 
 /// The same event as somebody else recorded it, later.
-pub fn again<E: Clone>(recorded: &Recorded<E>) -> Recorded<E> {
+pub(crate) fn again<E: Clone>(recorded: &Recorded<E>) -> Recorded<E> {
     let mut again = recorded.clone();
     again.meta.at = again.meta.at.plus_millis(77_777);
     again
