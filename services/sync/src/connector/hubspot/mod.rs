@@ -1,0 +1,222 @@
+//! HubSpot CRM objects, API version 3 (`/crm/v3/objects`).
+//!
+//! Records are addressed by a unique property that carries our external id, so
+//! a repeated write lands on the same record. Upserts that wait at the same
+//! time travel together in one batch request.
+
+mod answer;
+mod batch;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain_effect::{EffectRequested, Operation};
+use futures::future::BoxFuture;
+use platform_http::reqwest::{Client, Method, RequestBuilder};
+use platform_http::{ClientOptions, client};
+use platform_resilience::{BreakerSettings, Circuit};
+use platform_vault::Zeroizing;
+use serde_json::{Value, json};
+
+use self::answer::{Answer, Reached, in_doubt_or_not_done, judge};
+use self::batch::Batcher;
+use self::record::{properties_of, same_properties, written};
+use crate::Error;
+use crate::connector::{CallError, Connector, Written};
+
+pub(crate) struct HubSpot {
+    api: Arc<Api>,
+    batcher: Batcher,
+}
+
+/// One portal: where it is, who we are there, and how it has been doing.
+pub(super) struct Api {
+    http: Client,
+    base_url: String,
+    token: Zeroizing<String>,
+    circuit: Circuit,
+}
+
+impl HubSpot {
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub(crate) fn new(
+        connector_id: &str,
+        base_url: &str,
+        token: Zeroizing<String>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let api = Arc::new(Api {
+            http: client(ClientOptions::with_timeout(timeout))?,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            token,
+            circuit: Circuit::new(
+                &format!("connector/{connector_id}"),
+                BreakerSettings::default(),
+            ),
+        });
+        Ok(Self {
+            batcher: Batcher::start(Arc::clone(&api)),
+            api,
+        })
+    }
+
+    async fn create(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+        let mut properties = properties_of(effect)?;
+        properties.insert(
+            effect.id_property.clone(),
+            Value::String(effect.external_id.clone()),
+        );
+        let path = format!("/crm/v3/objects/{}", effect.object);
+        let sent = self
+            .api
+            .request(Method::POST, &path)
+            .json(&json!({ "properties": properties }));
+        match self.api.send(sent).await? {
+            Answer::Done(body) => written(&body),
+            // The record may be ours, from an attempt whose answer was lost.
+            Answer::Conflict(reason) => match self.find_record(effect).await? {
+                Some(ours) => Ok(ours),
+                None => Err(CallError::Refused {
+                    code: "conflict",
+                    reason,
+                }),
+            },
+            other => Err(other.into_error()),
+        }
+    }
+
+    async fn update(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+        let properties = properties_of(effect)?;
+        let sent = self
+            .api
+            .request(Method::PATCH, &record::path(effect, &[]))
+            .json(&json!({ "properties": properties }));
+        match self.api.send(sent).await? {
+            Answer::Done(body) => written(&body),
+            other => Err(other.into_error()),
+        }
+    }
+
+    async fn archive(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+        let Some(record) = self.read(effect, &[]).await? else {
+            return Ok(gone(effect));
+        };
+        let remote = written(&record)?;
+        let path = format!("/crm/v3/objects/{}/{}", effect.object, remote.remote_id);
+        match self
+            .api
+            .send(self.api.request(Method::DELETE, &path))
+            .await?
+        {
+            Answer::Done(_) | Answer::NotFound(_) => Ok(Written {
+                remote_version: "archived".to_owned(),
+                ..remote
+            }),
+            other => Err(other.into_error()),
+        }
+    }
+
+    async fn find_record(&self, effect: &EffectRequested) -> Result<Option<Written>, CallError> {
+        let properties = properties_of(effect)?;
+        let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let record = self.read(effect, &names).await?;
+        if effect.operation == Operation::Archive {
+            return Ok(record.is_none().then(|| gone(effect)));
+        }
+        match record {
+            Some(record) if same_properties(&record, &properties) => written(&record).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The record with the effect's external id; none when there is none.
+    async fn read(
+        &self,
+        effect: &EffectRequested,
+        names: &[&str],
+    ) -> Result<Option<Value>, CallError> {
+        let sent = self.api.request(Method::GET, &record::path(effect, names));
+        match self.api.send(sent).await? {
+            Answer::Done(body) => Ok(Some(body)),
+            Answer::NotFound(_) => Ok(None),
+            other => Err(other.into_error()),
+        }
+    }
+}
+
+impl Connector for HubSpot {
+    fn write<'a>(
+        &'a self,
+        effect: &'a EffectRequested,
+    ) -> BoxFuture<'a, Result<Written, CallError>> {
+        Box::pin(async move {
+            match effect.operation {
+                Operation::Create => self.create(effect).await,
+                Operation::Update => self.update(effect).await,
+                Operation::Upsert => self.batcher.upsert(effect).await,
+                Operation::Archive => self.archive(effect).await,
+            }
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        effect: &'a EffectRequested,
+    ) -> BoxFuture<'a, Result<Option<Written>, CallError>> {
+        Box::pin(self.find_record(effect))
+    }
+}
+
+impl Api {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base_url))
+            .bearer_auth(self.token.as_str());
+        if let Some(traceparent) = platform_telemetry::current_traceparent() {
+            request = request.header("traceparent", traceparent);
+        }
+        request
+    }
+
+    /// Sends through the circuit breaker and sorts the answer.
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, CallError> {
+        let permit = self.circuit.admit().map_err(|refused| CallError::NotDone {
+            reason: refused.to_string(),
+            retry_after: Some(refused.retry_after),
+        })?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                permit.failure();
+                return Err(in_doubt_or_not_done(&error));
+            }
+        };
+        let answer = match judge(response).await {
+            Ok(Reached::Answered(answer)) => {
+                permit.success();
+                answer
+            }
+            // It answered, but to say that it cannot: no better than no answer.
+            Ok(Reached::Unwell(error)) => {
+                permit.failure();
+                return Err(error);
+            }
+            Err(error) => {
+                permit.failure();
+                return Err(in_doubt_or_not_done(&error));
+            }
+        };
+        Ok(answer)
+    }
+}
+
+/// What there is to say of a record that is not there any more.
+fn gone(effect: &EffectRequested) -> Written {
+    Written {
+        remote_id: effect.external_id.clone(),
+        remote_version: "archived".to_owned(),
+    }
+}

@@ -1,0 +1,48 @@
+//! Systems of record, one folder each. To the executor all look alike: a write
+//! addressed by an external id, and a way to find out whether it is there.
+
+pub(crate) mod hubspot;
+
+use std::time::Duration;
+
+use domain_effect::EffectRequested;
+use futures::future::BoxFuture;
+
+/// A system of record as the executor sees it.
+pub(crate) trait Connector: Send + Sync {
+    /// Makes the write. Safe to repeat: the record is addressed by its external id.
+    fn write<'a>(
+        &'a self,
+        effect: &'a EffectRequested,
+    ) -> BoxFuture<'a, Result<Written, CallError>>;
+
+    /// Reads the remote record and says whether it holds what the effect writes.
+    fn find<'a>(
+        &'a self,
+        effect: &'a EffectRequested,
+    ) -> BoxFuture<'a, Result<Option<Written>, CallError>>;
+}
+
+/// What the remote system says of a record it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) remote_id: String,
+    pub(crate) remote_version: String,
+}
+
+/// How a call failed, and with it what is known of the write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The remote system looked at it and said no; repeating cannot help.
+    #[error("{code}: {reason}")]
+    Refused { code: &'static str, reason: String },
+    /// Certainly not written; repeating may help.
+    #[error("not done: {reason}")]
+    NotDone {
+        reason: String,
+        retry_after: Option<Duration>,
+    },
+    /// Perhaps written, perhaps not.
+    #[error("in doubt: {reason}")]
+    InDoubt { reason: String },
+}
