@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::Error;
@@ -65,7 +66,7 @@ impl Bundle {
             packages.insert(package);
         }
         engine
-            .add_data(convert(data).map_err(|reason| Error::Data { reason })?)
+            .add_data(convert(&data).map_err(|reason| Error::Data { reason })?)
             .map_err(|error| Error::Data {
                 reason: error.to_string(),
             })?;
@@ -108,6 +109,6 @@ impl Bundle {
 
 /// Converts without losing anything: the conversion regorus offers turns what
 /// it cannot represent into undefined.
-pub(crate) fn convert(value: Value) -> Result<regorus::Value, String> {
-    serde_json::from_value(value).map_err(|error| error.to_string())
+pub(crate) fn convert(value: &Value) -> Result<regorus::Value, String> {
+    regorus::Value::deserialize(value).map_err(|error| error.to_string())
 }

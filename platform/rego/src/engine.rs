@@ -40,7 +40,7 @@ impl Engine {
     pub fn evaluate(bundle: &Bundle, path: &str, input: &Value) -> Result<Evaluation, Error> {
         let started = Instant::now();
         let query = query(path)?;
-        let input = convert(input.clone()).map_err(|reason| Error::Input { reason })?;
+        let input = convert(input).map_err(|reason| Error::Input { reason })?;
         let result = READY
             .with_borrow_mut(|ready| {
                 if ready.len() >= READY_BUNDLES && !ready.contains_key(bundle.digest()) {

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ struct Shared {
     kafka: Option<Kafka>,
     snapshot: ArcSwap<Snapshot>,
     progress: watch::Sender<Progress>,
+    connected: AtomicBool,
     awaited: Mutex<HashMap<EventId, oneshot::Sender<bool>>>,
 }
 
@@ -84,6 +86,7 @@ impl RegistryView {
                 kafka,
                 snapshot: ArcSwap::default(),
                 progress: watch::Sender::default(),
+                connected: AtomicBool::new(false),
                 awaited: Mutex::default(),
             }),
         }
@@ -108,6 +111,12 @@ impl RegistryView {
 
     pub fn is_caught_up(&self) -> bool {
         self.shared.progress.borrow().caught_up
+    }
+
+    /// Whether the log was in reach when last heard of. A view that is not
+    /// connected keeps what it has, which may be out of date.
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
     }
 
     /// Returns once everything that is on the topic now has been taken in.
@@ -250,6 +259,7 @@ impl Follower {
         loop {
             let from = self.shared.snapshot.load().next_offset;
             if let Err(error) = self.read_from(from).await {
+                self.shared.connected.store(false, Ordering::Relaxed);
                 warn!(error = %error, cause = ?error, "registry view lost the log, trying again");
             }
             let advanced = self.shared.snapshot.load().next_offset > from;
@@ -276,6 +286,9 @@ impl Follower {
                 self.shared.caught_up();
             }
             let records = reader.next(BATCH, POLL).await.map_err(Error::Read)?;
+            self.shared
+                .connected
+                .store(reader.connected(), Ordering::Relaxed);
             let Some(last) = records.last() else {
                 continue;
             };

@@ -23,6 +23,7 @@ use http::Service;
 use record::Recorder;
 
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// Runs the policy service until `shutdown`. Servers that are away are waited
@@ -54,7 +55,14 @@ pub async fn run(
                 recorder.encode_with(resolve(&schema_registry).await);
                 component.not_ready("reading the policies");
                 view.caught_up().await;
-                component.ready();
+                loop {
+                    if view.is_connected() {
+                        component.ready();
+                    } else {
+                        component.not_ready("the log is away");
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
             };
             stop.run_until_cancelled(work).await;
         }

@@ -64,12 +64,7 @@ impl Candidate {
         self.component.not_ready("reading what was registered");
         self.view.caught_up().await;
         self.view.read_to_end().await;
-        info!("registry leads");
-        metrics::gauge!("registry_leader").set(1.0);
-        self.leading.send_replace(true);
-        self.component.ready();
         loop {
-            tokio::time::sleep(PROBE_EVERY).await;
             match tokio::time::timeout(PROBE_LIMIT, session.simple_query("SELECT 1")).await {
                 Ok(answer) => {
                     answer?;
@@ -79,6 +74,16 @@ impl Candidate {
                     return Ok(());
                 }
             }
+            if !self.leading.send_replace(true) {
+                info!("registry leads");
+                metrics::gauge!("registry_leader").set(1.0);
+            }
+            if self.view.is_connected() {
+                self.component.ready();
+            } else {
+                self.component.not_ready("the log is away");
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
         }
     }
 }

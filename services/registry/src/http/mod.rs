@@ -18,7 +18,7 @@ use platform_http::Problem;
 use projections_registry_view::{Entry, RegistryView};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::error;
+use tracing::{Instrument as _, error};
 
 use crate::form::{self, Media, Warnings};
 use crate::writer::{Request, Writer};
@@ -195,7 +195,7 @@ impl Service {
             .cloned()
             .ok_or_else(|| Problem::unavailable("the registry is starting"))?;
         let retiring = request.draft.is_none();
-        let written = tokio::spawn(async move { writer.write(request).await });
+        let written = tokio::spawn(async move { writer.write(request).await }.in_current_span());
         match written.await {
             Ok(result) => result.map_err(|failed| problem::of(failed, retiring)),
             Err(error) => {
