@@ -166,7 +166,7 @@ impl Executor for AgentExecutor {
             state,
             began: Instant::now(),
         };
-        run.to_the_end().instrument(span).await
+        run.carry_out().instrument(span).await
     }
 }
 
@@ -182,7 +182,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_the_end(mut self) -> Result<(), Failure> {
+    async fn carry_out(mut self) -> Result<(), Failure> {
         let result = match self.prepare().await {
             Ok(prepared) => {
                 // On the log before the call is made: what happens next may

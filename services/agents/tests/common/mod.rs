@@ -14,30 +14,30 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-pub struct Mesh {
-    pub bed: TestBed,
+pub(crate) struct Mesh {
+    pub(crate) bed: TestBed,
     registry: SchemaRegistry,
     encoder: Encoder,
     producer: Producer,
 }
 
 /// A running role.
-pub struct Role {
+pub(crate) struct Role {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), services_agents::Error>>,
 }
 
 impl Role {
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
 impl Mesh {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let bed = TestBed::new(name).await.unwrap();
         let settings = &bed.settings;
         let topics: Vec<TopicSpec> = schemas::TOPICS
@@ -67,7 +67,7 @@ impl Mesh {
         }
     }
 
-    pub fn start(&self) -> Role {
+    pub(crate) fn start(&self) -> Role {
         let shutdown = CancellationToken::new();
         let settings = Arc::new(self.bed.settings.clone());
         let task = tokio::spawn(services_agents::run(
@@ -79,7 +79,7 @@ impl Mesh {
     }
 
     /// Appends an event as whoever writes that topic would.
-    pub async fn append<C: Codec>(
+    pub(crate) async fn append<C: Codec>(
         &self,
         correlation: CorrelationId,
         stream: &str,
@@ -105,7 +105,7 @@ impl Mesh {
     }
 
     /// All events of a topic, each partition's in order.
-    pub async fn read<C: Codec>(&self) -> Vec<Recorded<C::Event>> {
+    pub(crate) async fn read<C: Codec>(&self) -> Vec<Recorded<C::Event>> {
         let partitions = i32::try_from(self.bed.settings.kafka.partitions).unwrap();
         let starts = (0..partitions).map(|partition| (partition, 0));
         let mut reader = PartitionReader::open(&self.bed.settings.kafka, C::TOPIC, starts).unwrap();
@@ -118,7 +118,10 @@ impl Mesh {
     }
 
     /// Waits for an event of a topic.
-    pub async fn wait_for<C: Codec, T>(&self, pick: impl Fn(&C::Event) -> Option<T> + Copy) -> T {
+    pub(crate) async fn wait_for<C: Codec, T>(
+        &self,
+        pick: impl Fn(&C::Event) -> Option<T> + Copy,
+    ) -> T {
         eventually(PATIENCE, || async move {
             self.read::<C>()
                 .await
