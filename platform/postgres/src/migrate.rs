@@ -79,7 +79,7 @@ pub async fn migrate(pool: &Pool, schema: &str, migrations: &[Migration]) -> Res
     let added = count_tables(client, schema).await? - before;
     client
         .execute(
-            "UPDATE mesh_incarnation SET tables = tables + $1 WHERE $1 <> 0",
+            "UPDATE mesh_incarnation SET tables = tables + $1::int8 WHERE $1::int8 <> 0",
             &[&added],
         )
         .await?;
