@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -13,7 +13,13 @@ const CAPACITY: usize = 1024;
 /// one costs one attempt and not one a request.
 #[derive(Debug, Default)]
 pub struct Bundles {
-    compiled: Mutex<HashMap<String, (String, Result<Bundle, Error>)>>,
+    compiled: Mutex<HashMap<String, Compiled>>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    version: String,
+    bundle: Result<Bundle, Error>,
 }
 
 impl Bundles {
@@ -28,10 +34,10 @@ impl Bundles {
         version: &str,
         material: impl FnOnce() -> (Vec<(String, String)>, Value),
     ) -> Result<Bundle, Error> {
-        if let Some((known, bundle)) = self.lock().get(owner)
-            && known == version
+        if let Some(known) = self.lock().get(owner)
+            && known.version == version
         {
-            return bundle.clone();
+            return known.bundle.clone();
         }
         // Compiled outside the lock: other tenants do not wait for it.
         let (modules, data) = material();
@@ -40,11 +46,15 @@ impl Bundles {
         if compiled.len() >= CAPACITY && !compiled.contains_key(owner) {
             compiled.clear();
         }
-        compiled.insert(owner.to_owned(), (version.to_owned(), bundle.clone()));
+        let known = Compiled {
+            version: version.to_owned(),
+            bundle: bundle.clone(),
+        };
+        compiled.insert(owner.to_owned(), known);
         bundle
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (String, Result<Bundle, Error>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Compiled>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

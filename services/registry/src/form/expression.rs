@@ -79,7 +79,7 @@ impl<'a> Scope<'a> {
     ) -> Option<Expression> {
         let expression = compile(value, place, VARIABLES, fields)?;
         for step in steps_named_in(&expression.0) {
-            if !self.before.iter().any(|before| *before == step) {
+            if !self.before.contains(&step) {
                 self.warnings.push(Warning {
                     pointer: fields.pointer(place),
                     detail: format!("step {step} has not run when {} is evaluated", self.at),
