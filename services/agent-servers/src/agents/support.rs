@@ -46,7 +46,7 @@ pub(crate) fn support(provider: Option<Provider>) -> Agent {
         input: open(
             &json!({
                 "ticket": {"type": "object"},
-                "ticket_id": text(),
+                "ticket_id": {"type": ["string", "integer"]},
                 "reply": text(),
                 "reason": text(),
             }),

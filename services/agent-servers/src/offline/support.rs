@@ -206,13 +206,15 @@ pub(crate) fn handle_ticket(arguments: &Map<String, Value>) -> Value {
 pub(crate) fn retract_reply(arguments: &Map<String, Value>) -> Value {
     let empty = Value::Null;
     let case = arguments.get("ticket").unwrap_or(&empty);
-    let id = arguments
-        .get("ticket_id")
-        .and_then(Value::as_str)
-        .or_else(|| text_at(case, &["/ticket_id", "/id", "/number"]));
+    let given = match arguments.get("ticket_id") {
+        Some(Value::String(id)) => Some(id.clone()),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        _ => None,
+    };
+    let id = given.or_else(|| text_at(case, &["/ticket_id", "/id", "/number"]).map(str::to_owned));
     let about = id.map_or_else(
         || "the ticket".to_owned(),
-        |id| format!("ticket {}", one_line(id, 80)),
+        |id| format!("ticket {}", one_line(&id, 80)),
     );
     json!({
         "retracted": true,

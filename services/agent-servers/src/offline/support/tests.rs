@@ -150,4 +150,6 @@ fn a_retracted_reply_names_its_ticket() {
     let answer = retract_reply(arguments.as_object().unwrap());
     assert_eq!(answer["retracted"], true);
     assert!(answer["summary"].as_str().unwrap().contains("T-1001"));
+    let answer = retract_reply(json!({"ticket_id": 7}).as_object().unwrap());
+    assert!(answer["summary"].as_str().unwrap().contains("ticket 7"));
 }
