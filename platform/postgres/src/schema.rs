@@ -57,7 +57,7 @@ const COUNT_TABLES: &str = "SELECT count(*) FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')";
 
-/// How many tables the schema has now; none when it does not exist.
+/// How many tables the schema has now; 0 when it does not exist.
 pub(crate) async fn count_tables(client: &impl GenericClient, schema: &str) -> Result<i64, Error> {
     let row = client.query_one(COUNT_TABLES, &[&schema]).await?;
     Ok(row.try_get(0)?)

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,13 +72,15 @@ impl<P: StoreProjection> Role for StoreRole<P> {
         let mut positioned = claims.to_vec();
         let mut known: BTreeMap<i32, Vec<(String, i64)>> = BTreeMap::new();
         for claim in &mut positioned {
-            if !known.contains_key(&claim.partition) {
-                let positions = self.projection.positions(claim.partition).await?;
-                known.insert(claim.partition, positions);
-            }
-            claim.next_offset = known
-                .get(&claim.partition)
-                .and_then(|positions| positions.iter().find(|(topic, _)| *topic == claim.topic))
+            let positions = match known.entry(claim.partition) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(self.projection.positions(claim.partition).await?)
+                }
+            };
+            claim.next_offset = positions
+                .iter()
+                .find(|(topic, _)| *topic == claim.topic)
                 .map_or(0, |(_, next)| *next);
         }
         for claim in &positioned {
@@ -135,6 +138,9 @@ impl<P: StoreProjection> Role for StoreRole<P> {
     }
 }
 
+/// One partition's records and what changes because of each.
+type Share<P> = Vec<(Record, Vec<<P as StoreProjection>::Change>)>;
+
 /// Decodes, projects and applies a batch, partition by partition.
 pub(crate) async fn store_batch<P: StoreProjection>(
     projection: &P,
@@ -151,7 +157,7 @@ pub(crate) async fn store_batch<P: StoreProjection>(
             Err(failure) => intake.fail(&record, failure, dead_letters).await?,
         }
     }
-    let mut by_partition: BTreeMap<i32, Vec<(Record, Vec<P::Change>)>> = BTreeMap::new();
+    let mut by_partition: BTreeMap<i32, Share<P>> = BTreeMap::new();
     for (record, changes) in intake.items.drain(..) {
         by_partition
             .entry(record.partition)
@@ -213,7 +219,7 @@ async fn apply<P: StoreProjection>(
     projection: &P,
     dead_letters: &DeadLetters,
     partition: i32,
-    items: Vec<(Record, Vec<P::Change>)>,
+    items: Share<P>,
     upto: &[(String, i64)],
     generation: i64,
 ) -> Result<(), Halt> {
@@ -235,5 +241,5 @@ async fn apply<P: StoreProjection>(
     }
     guarded_async(projection.apply(partition, Vec::new(), upto, generation))
         .await
-        .map_err(|failure| Halt::transient(failure))
+        .map_err(Halt::transient)
 }

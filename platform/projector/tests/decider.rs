@@ -1,0 +1,321 @@
+//! A process: what it appends and what it remembers stay one, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use common::counter::{Command, Count, Counter, TooMany};
+use common::proxy::Proxy;
+use common::wire::{Asked, Asks, Counted, Counts, Pressed, Presses};
+use common::{Bed, CountedEvents, DEAD_LETTERS, PATIENCE, Running, bed, meta, pressed};
+use domain_kernel::{Codec, Recorded, Timestamp};
+use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Record};
+use platform_projector::{Failure, Process, Rejected, request_metadata, run_process};
+use platform_testkit::eventually;
+use tokio::sync::watch;
+
+struct Counting {
+    presses: Decoder<Presses>,
+    counts: Decoder<Counts>,
+    encoder: Encoder,
+    /// Cut when the first event is encoded: appended, but never committed.
+    cut: Option<Arc<watch::Sender<bool>>>,
+}
+
+fn counting(bed: &Bed) -> Counting {
+    Counting {
+        presses: bed.decoder(),
+        counts: bed.decoder(),
+        encoder: bed.encoder.clone(),
+        cut: None,
+    }
+}
+
+impl Process for Counting {
+    type Decider = Counter;
+    type Input = Pressed;
+    type Route = u64;
+    const NAME: &'static str = "test-counting";
+
+    fn inputs(&self) -> Vec<&'static str> {
+        vec!["mesh.presses"]
+    }
+
+    fn state_topic(&self) -> &'static str {
+        "mesh.counts"
+    }
+
+    fn source(&self) -> &'static str {
+        "/agentmesh/test"
+    }
+
+    async fn decode(&self, record: &Record) -> Result<Option<Recorded<Pressed>>, DecodeError> {
+        Ok(Some(self.presses.decode(record).await?))
+    }
+
+    async fn decode_own(&self, record: &Record) -> Result<Recorded<Counted>, DecodeError> {
+        self.counts.decode(record).await
+    }
+
+    fn streams(&self, input: &Recorded<Pressed>) -> Vec<String> {
+        vec![input.event.stream.clone()]
+    }
+
+    async fn route(
+        &self,
+        _partition: i32,
+        input: &Recorded<Pressed>,
+    ) -> Result<Vec<(String, u64)>, Failure> {
+        Ok(vec![(input.event.stream.clone(), input.event.number)])
+    }
+
+    fn command(
+        &self,
+        input: &Recorded<Pressed>,
+        number: u64,
+        _state: &Count,
+        _now: Timestamp,
+    ) -> Result<Option<Command>, Failure> {
+        if input.event.text == "poison" {
+            return Err(Failure::poison("told to"));
+        }
+        Ok(Some(Command::Press {
+            stream: input.event.stream.clone(),
+            press: input.meta.id.to_string(),
+            number,
+        }))
+    }
+
+    fn rejected(&self, _input: &Recorded<Pressed>, _stream: &str, _why: &TooMany) -> Rejected {
+        Rejected::DeadLetter("too many".to_owned())
+    }
+
+    fn encode_event(&self, recorded: &Recorded<Counted>) -> Result<Outgoing, Error> {
+        if let Some(cut) = &self.cut {
+            cut.send_replace(false);
+        }
+        self.encoder.encode::<Counts>(recorded)
+    }
+
+    fn encode_request(
+        &self,
+        cause: &Recorded<Counted>,
+        ordinal: usize,
+        request: Asked,
+    ) -> Result<Outgoing, Error> {
+        let stream = request.stream.clone();
+        self.encoder.encode::<Asks>(&Recorded {
+            meta: request_metadata(&cause.meta, ordinal, stream, 1, self.source()),
+            event: request,
+        })
+    }
+
+    fn wake_at(&self, state: &Count) -> Option<Timestamp> {
+        state.alarm_at.map(Timestamp::from_micros)
+    }
+
+    fn timer_command(&self, stream: &str, _state: &Count, _now: Timestamp) -> Option<Command> {
+        Some(Command::Alarm {
+            stream: stream.to_owned(),
+        })
+    }
+}
+
+/// The state topic as every reader sees it: of each version the first one.
+fn first_ones(events: CountedEvents) -> BTreeMap<(String, u64), Recorded<Counted>> {
+    let mut seen = BTreeMap::new();
+    for event in events {
+        seen.entry((event.meta.stream.clone(), event.meta.version))
+            .or_insert(event);
+    }
+    seen
+}
+
+async fn total(bed: &Bed, stream: &str) -> Option<i64> {
+    bed.number(&format!(
+        "SELECT (state->>'total')::bigint FROM test_counting.mesh_state WHERE stream = '{stream}'"
+    ))
+    .await
+}
+
+async fn has_total(bed: &Bed, stream: &str, expected: i64) {
+    eventually(PATIENCE, || async {
+        let found = total(bed, stream).await;
+        (found == Some(expected)).then_some(()).ok_or(found)
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_press_is_counted_and_asks_once() {
+    let bed = bed("counting").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press("a", 1..101).await;
+    bed.press("b", 1..101).await;
+    has_total(&bed, "a", 5_050).await;
+    has_total(&bed, "b", 5_050).await;
+    // The same presses again.
+    bed.press("a", 1..101).await;
+    bed.press("c", 1..3).await;
+    has_total(&bed, "c", 3).await;
+    running.stop().await;
+
+    let counts = bed.decode_all::<Counts>().await;
+    assert_eq!(counts.len(), 202);
+    let versions: Vec<u64> = counts
+        .iter()
+        .filter(|count| count.meta.stream == "a")
+        .map(|count| count.meta.version)
+        .collect();
+    assert_eq!(versions, (1..=100).collect::<Vec<_>>());
+    assert_eq!(total(&bed, "a").await, Some(5_050));
+    let asks = bed.decode_all::<Asks>().await;
+    let ids: BTreeSet<_> = asks.iter().map(|ask| ask.meta.id).collect();
+    assert_eq!((asks.len(), ids.len()), (202, 202));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_between_append_and_commit_the_same_ids_are_emitted_again() {
+    let bed = bed("crash").await;
+    let proxy = Proxy::before(&bed.settings.postgres.url).await;
+    let mut doomed = counting(&bed);
+    doomed.cut = Some(proxy.switch());
+    let deps = bed.deps_through(&proxy);
+    let running = Running::start(|stop| run_process(doomed, deps, stop));
+    bed.press("a", 1..4).await;
+    // All that was decided in one go, which may not be all three.
+    eventually(PATIENCE, || async {
+        let counted = bed.decode_all::<Counts>().await.len();
+        counted > 0 && bed.decode_all::<Asks>().await.len() == counted
+    })
+    .await
+    .unwrap();
+    running.crash().await;
+    assert_eq!(total(&bed, "a").await, None, "nothing was committed");
+    let before = bed.decode_all::<Asks>().await;
+
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    has_total(&bed, "a", 6).await;
+    bed.press("a", 4..5).await;
+    has_total(&bed, "a", 10).await;
+    running.stop().await;
+
+    let counts = bed.decode_all::<Counts>().await;
+    assert_eq!(counts.len(), 4, "what was on the log was not decided again");
+    let seen = first_ones(counts);
+    assert_eq!(seen.len(), 4);
+    assert_eq!(seen[&("a".to_owned(), 4)].event.total, 10);
+    let after = bed.decode_all::<Asks>().await;
+    assert_eq!(after.len(), before.len() + 4, "asked again");
+    let ids: BTreeSet<_> = after.iter().map(|ask| ask.meta.id).collect();
+    assert_eq!(ids.len(), 4, "under the same ids");
+    for ask in &before {
+        let again = after.iter().filter(|other| *other == ask).count();
+        assert_eq!(again, 2, "the same to the byte");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_superseded_owner_appended_counts_as_readers_see_it() {
+    let bed = bed("zombie").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press("a", 1..2).await;
+    has_total(&bed, "a", 1).await;
+
+    // Somebody who does not know of it appends the next version first.
+    let mut foreign = Recorded {
+        meta: meta("zombie", "a", 2),
+        event: Counted {
+            stream: "a".to_owned(),
+            press: "zombie".to_owned(),
+            total: 101,
+        },
+    };
+    foreign.meta.version = 2;
+    let outgoing = bed.encoder.encode::<Counts>(&foreign).unwrap();
+    bed.producer.append(outgoing).await.unwrap();
+    bed.press("a", 10..11).await;
+    has_total(&bed, "a", 111).await;
+    running.stop().await;
+
+    let seen = first_ones(bed.decode_all::<Counts>().await);
+    let last = seen.values().next_back().unwrap();
+    assert_eq!((last.meta.version, last.event.total), (3, 111));
+    let asks = bed.decode_all::<Asks>().await;
+    let asked: BTreeSet<u64> = asks.iter().map(|ask| ask.event.number).collect();
+    assert_eq!(
+        asked,
+        BTreeSet::from([1, 101, 111]),
+        "nothing is asked because of an event that readers do not see"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_and_rejected_inputs_become_dead_letters() {
+    let bed = bed("rejected").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    let mut poison = pressed("a", 1);
+    poison.event.text = "poison".to_owned();
+    bed.press_on(0, &poison).await;
+    let mut rejected = pressed("a", 2);
+    rejected.event.number = 2_000_000;
+    bed.press_on(0, &rejected).await;
+    bed.press_on(0, &pressed("a", 3)).await;
+    has_total(&bed, "a", 3).await;
+    running.stop().await;
+    let letters = bed.read_all(DEAD_LETTERS).await;
+    let reasons: BTreeSet<&str> = letters
+        .iter()
+        .map(|letter| letter.header("mesh-dead-letter-reason").unwrap())
+        .collect();
+    assert_eq!(
+        reasons,
+        BTreeSet::from(["can never succeed: told to", "can never succeed: too many"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_woken_when_its_time_has_come() {
+    let bed = bed("timer").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press("alarm", 5..6).await;
+    has_total(&bed, "alarm", 1_005).await;
+    running.stop().await;
+    let counts = bed.decode_all::<Counts>().await;
+    assert_eq!(counts.len(), 2);
+    assert_eq!(counts[1].meta.causation, Some(counts[0].meta.id));
+    assert_eq!(counts[1].meta.correlation, counts[0].meta.correlation);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_are_folded_anew_after_their_schema_was_dropped() {
+    let bed = bed("refold").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press("a", 1..11).await;
+    has_total(&bed, "a", 55).await;
+    for damage in [
+        "DROP SCHEMA test_counting CASCADE",
+        // As a release whose states have another shape would find them.
+        "UPDATE test_counting.mesh_state SET state = '[]'",
+    ] {
+        let client = bed.pool.get().await.unwrap();
+        client.batch_execute(damage).await.unwrap();
+        bed.press("a", 1..11).await;
+        has_total(&bed, "a", 55).await;
+    }
+    bed.press("a", 11..12).await;
+    has_total(&bed, "a", 66).await;
+    running.stop().await;
+    assert_eq!(bed.decode_all::<Counts>().await.len(), 11);
+    let ids: BTreeSet<_> = bed
+        .decode_all::<Asks>()
+        .await
+        .iter()
+        .map(|ask| ask.meta.id)
+        .collect();
+    assert_eq!(ids.len(), 11);
+    assert_eq!(Counts::TOPIC, "mesh.counts");
+}

@@ -1,0 +1,348 @@
+//! An executor: every request is answered once, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use common::wire::{Answered, Answers, Asked, Asks};
+use common::{AnsweredEvents, Bed, DEAD_LETTERS, PATIENCE, Running, asked, bed, meta};
+use domain_kernel::Recorded;
+use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Record};
+use platform_postgres::Checkpoints;
+use platform_projector::{CancelReason, Cancellation, Executor, Failure, Journal, run_executor};
+use platform_testkit::eventually;
+use tokio::sync::watch;
+
+/// What is to happen with requests: those with a number below `open` are done.
+#[derive(Clone)]
+struct World {
+    open: Arc<watch::Sender<u64>>,
+    /// Stream and how many answers it was shown, in the order begun.
+    begun: Arc<Mutex<Vec<(String, usize)>>>,
+}
+
+impl World {
+    fn new(open: u64) -> Self {
+        Self {
+            open: Arc::new(watch::Sender::new(open)),
+            begun: Arc::default(),
+        }
+    }
+
+    fn begun(&self) -> Vec<(String, usize)> {
+        self.begun.lock().unwrap().clone()
+    }
+}
+
+struct Answering {
+    asks: Decoder<Asks>,
+    answers: Decoder<Answers>,
+    encoder: Encoder,
+    world: World,
+    ordered: bool,
+}
+
+fn answering(bed: &Bed, world: &World) -> Answering {
+    Answering {
+        asks: bed.decoder(),
+        answers: bed.decoder(),
+        encoder: bed.encoder.clone(),
+        world: world.clone(),
+        ordered: false,
+    }
+}
+
+impl Executor for Answering {
+    type Request = Asked;
+    type Answer = Answered;
+    const NAME: &'static str = "test-answering";
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec!["mesh.asks"]
+    }
+
+    fn answer_topic(&self) -> &'static str {
+        "mesh.answers"
+    }
+
+    fn source(&self) -> &'static str {
+        "/agentmesh/test"
+    }
+
+    fn concurrency(&self) -> usize {
+        8
+    }
+
+    async fn decode(&self, record: &Record) -> Result<Option<Recorded<Asked>>, DecodeError> {
+        Ok(Some(self.asks.decode(record).await?))
+    }
+
+    async fn decode_answer(&self, record: &Record) -> Result<Recorded<Answered>, DecodeError> {
+        self.answers.decode(record).await
+    }
+
+    fn encode_answer(&self, recorded: &Recorded<Answered>) -> Result<Outgoing, Error> {
+        self.encoder.encode::<Answers>(recorded)
+    }
+
+    fn stream(&self, request: &Recorded<Asked>) -> String {
+        request.meta.stream.clone()
+    }
+
+    fn is_final(&self, answer: &Answered) -> bool {
+        !matches!(answer, Answered::Started)
+    }
+
+    fn cancels(&self, request: &Recorded<Asked>) -> Option<String> {
+        request.event.cancels.clone()
+    }
+
+    fn order_key(&self, request: &Recorded<Asked>) -> Option<String> {
+        self.ordered.then(|| request.event.stream.clone())
+    }
+
+    async fn execute(
+        &self,
+        request: Recorded<Asked>,
+        journal: &Journal<Self>,
+        history: Vec<Recorded<Answered>>,
+        cancel: Cancellation,
+    ) -> Result<(), Failure> {
+        let begun = (request.meta.stream.clone(), history.len());
+        self.world.begun.lock().unwrap().push(begun);
+        if history.is_empty() {
+            journal.record(Answered::Started).await?;
+        }
+        let number = request.event.number;
+        assert_ne!(number, 13, "told to");
+        if number == 7 && history.is_empty() {
+            return Err(Failure::transient("the first time it fails"));
+        }
+        let mut open = self.world.open.subscribe();
+        let called_off = tokio::select! {
+            opened = open.wait_for(|open| number < *open) => {
+                drop(opened);
+                None
+            }
+            reason = cancel.cancelled() => Some(reason),
+        };
+        match called_off {
+            None => drop(journal.record(Answered::Done { number }).await?),
+            Some(CancelReason::Requested) => drop(journal.record(Answered::CalledOff).await?),
+            Some(CancelReason::Shutdown) => {}
+        }
+        Ok(())
+    }
+}
+
+async fn answers(bed: &Bed) -> BTreeMap<String, Vec<Answered>> {
+    let mut answers: BTreeMap<String, Vec<(u64, Answered)>> = BTreeMap::new();
+    let all: AnsweredEvents = bed.decode_all::<Answers>().await;
+    for answer in all {
+        answers
+            .entry(answer.meta.stream)
+            .or_default()
+            .push((answer.meta.version, answer.event));
+    }
+    answers
+        .into_iter()
+        .map(|(stream, mut answers)| {
+            answers.sort_by_key(|(version, _)| *version);
+            let versions: Vec<u64> = answers.iter().map(|(version, _)| *version).collect();
+            assert_eq!(versions, (1..=versions.len() as u64).collect::<Vec<_>>());
+            (
+                stream,
+                answers.into_iter().map(|(_, answer)| answer).collect(),
+            )
+        })
+        .collect()
+}
+
+async fn done(bed: &Bed, count: usize) {
+    eventually(PATIENCE, || async {
+        let finished = answers(bed)
+            .await
+            .values()
+            .filter(|answers| answers.len() == 2)
+            .count();
+        (finished == count).then_some(()).ok_or(finished)
+    })
+    .await
+    .unwrap();
+}
+
+/// A request in the order of one partition, whatever its stream.
+async fn ask_on(bed: &Bed, partition: i32, request: &Recorded<Asked>) {
+    let outgoing = bed.encoder.encode::<Asks>(request).unwrap();
+    bed.producer
+        .append(outgoing.to_partition(partition))
+        .await
+        .unwrap();
+}
+
+async fn checkpoint(bed: &Bed, partition: i32) -> Option<i64> {
+    let positions = Checkpoints::positions(&bed.pool, "test_answering")
+        .await
+        .ok()?;
+    positions
+        .iter()
+        .find(|claim| claim.partition == partition)
+        .map(|claim| claim.next_offset)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_what_was_answered_is_skipped() {
+    let bed = bed("restart").await;
+    let world = World::new(100);
+    let first = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(first, bed.deps(), stop));
+    ask_on(&bed, 1, &asked("before", 1)).await;
+    for (stream, number) in [("slow", 500), ("b", 2), ("c", 3), ("d", 4)] {
+        ask_on(&bed, 1, &asked(stream, number)).await;
+    }
+    done(&bed, 4).await;
+    eventually(PATIENCE, || async {
+        bed.number("SELECT count(*) FROM test_answering.mesh_finished")
+            .await
+            == Some(4)
+    })
+    .await
+    .unwrap();
+    assert_eq!(checkpoint(&bed, 1).await, Some(1), "the lowest unfinished");
+    running.crash().await;
+
+    // One that was answered without anybody having noted it.
+    ask_on(&bed, 1, &asked("answered", 5)).await;
+    for (version, answer) in [(1, Answered::Started), (2, Answered::Done { number: 5 })] {
+        let outgoing = bed
+            .encoder
+            .encode::<Answers>(&Recorded {
+                meta: meta("answered", "answered", version),
+                event: answer,
+            })
+            .unwrap();
+        bed.producer.append(outgoing).await.unwrap();
+    }
+    let again = World::new(1_000);
+    let second = answering(&bed, &again);
+    let running = Running::start(|stop| run_executor(second, bed.deps(), stop));
+    eventually(PATIENCE, || async { checkpoint(&bed, 1).await == Some(6) })
+        .await
+        .unwrap();
+    assert_eq!(
+        again.begun(),
+        [("slow".to_owned(), 1)],
+        "only the unfinished one, shown what it had answered"
+    );
+    done(&bed, 6).await;
+
+    // Asked for once more, long after: under the same stream nothing happens.
+    ask_on(&bed, 1, &asked("b", 2)).await;
+    eventually(PATIENCE, || async { checkpoint(&bed, 1).await == Some(7) })
+        .await
+        .unwrap();
+    assert_eq!(again.begun().len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_tried_again_and_poison_is_buried() {
+    let bed = bed("failures").await;
+    let world = World::new(100);
+    let executor = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    ask_on(&bed, 0, &asked("fails once", 7)).await;
+    ask_on(&bed, 0, &asked("panics", 13)).await;
+    ask_on(&bed, 0, &asked("fine", 1)).await;
+    done(&bed, 2).await;
+    eventually(PATIENCE, || async { checkpoint(&bed, 0).await == Some(3) })
+        .await
+        .unwrap();
+    let letters = bed.read_all(DEAD_LETTERS).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(
+        letters[0].header("mesh-dead-letter-origin"),
+        Some("mesh.asks/0/1")
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_can_be_called_off() {
+    let bed = bed("called off").await;
+    let world = World::new(100);
+    let executor = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    ask_on(&bed, 0, &asked("long", 500)).await;
+    eventually(PATIENCE, || async { !world.begun().is_empty() })
+        .await
+        .unwrap();
+    let mut off = asked("off", 0);
+    off.event.cancels = Some("long".to_owned());
+    ask_on(&bed, 0, &off).await;
+    done(&bed, 1).await;
+    assert_eq!(
+        answers(&bed).await["long"],
+        [Answered::Started, Answered::CalledOff]
+    );
+    eventually(PATIENCE, || async { checkpoint(&bed, 0).await == Some(2) })
+        .await
+        .unwrap();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_key_are_carried_out_in_order() {
+    let bed = bed("ordered").await;
+    let world = World::new(0);
+    let mut executor = answering(&bed, &world);
+    executor.ordered = true;
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    for number in 0..3 {
+        let mut request = asked("one record", number);
+        request.meta = meta("asked", &format!("write {number}"), 1);
+        ask_on(&bed, 0, &request).await;
+    }
+    ask_on(&bed, 0, &asked("another", 3)).await;
+    eventually(PATIENCE, || async { world.begun().len() == 2 })
+        .await
+        .unwrap();
+    world.open.send_replace(100);
+    done(&bed, 4).await;
+    let begun: Vec<String> = world
+        .begun()
+        .into_iter()
+        .map(|(stream, _)| stream)
+        .filter(|stream| stream.starts_with("write"))
+        .collect();
+    assert_eq!(begun, ["write 0", "write 1", "write 2"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_executions_finish_and_resumes_those_that_did_not() {
+    let bed = bed("drain").await;
+    let world = World::new(0);
+    let executor = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    ask_on(&bed, 0, &asked("quick", 1)).await;
+    ask_on(&bed, 0, &asked("endless", 500)).await;
+    eventually(PATIENCE, || async { world.begun().len() == 2 })
+        .await
+        .unwrap();
+    running.shutdown.cancel();
+    world.open.send_replace(100);
+    running.stop().await;
+    let found = answers(&bed).await;
+    assert_eq!(found["quick"].len(), 2, "finished while draining");
+    assert_eq!(found["endless"], [Answered::Started], "left unfinished");
+
+    let again = World::new(1_000);
+    let executor = answering(&bed, &again);
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    done(&bed, 2).await;
+    assert_eq!(again.begun(), [("endless".to_owned(), 1)]);
+    running.stop().await;
+}

@@ -1,0 +1,342 @@
+//! Read models in Postgres: exactly once, whatever happens.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::proxy::Proxy;
+use common::wire::{Pressed, Presses};
+use common::{Bed, DEAD_LETTERS, PATIENCE, Running, bed, pressed};
+use domain_kernel::Recorded;
+use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, SchemaRegistry};
+use platform_postgres::tokio_postgres::{Error, Transaction};
+use platform_postgres::{Checkpoints, Migration};
+use platform_projector::{PgProjection, digest, rebuild_projection, run_projection};
+use platform_testkit::eventually;
+use tokio::sync::watch;
+
+/// Counts how often each press was applied. Deliberately without a guard, so
+/// that a row applied twice shows.
+struct Presses2 {
+    decoder: Decoder<Presses>,
+    gate: Arc<watch::Sender<bool>>,
+    /// Fails on the way, after the rows were written.
+    slow: bool,
+}
+
+struct Applied {
+    stream: String,
+    number: i64,
+}
+
+impl PgProjection for Presses2 {
+    const NAME: &'static str = "test-presses";
+    type Event = Pressed;
+    type Change = Applied;
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec!["mesh.presses"]
+    }
+
+    async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Pressed>>, DecodeError> {
+        let _ = self.gate.subscribe().wait_for(|open| *open).await;
+        Ok(vec![self.decoder.decode(record).await?])
+    }
+
+    fn project(&self, recorded: &Recorded<Pressed>, _position: &Position) -> Vec<Applied> {
+        assert_ne!(recorded.event.text, "panic", "told to");
+        vec![Applied {
+            stream: recorded.event.stream.clone(),
+            number: recorded.event.number as i64,
+        }]
+    }
+
+    async fn apply(&self, tx: &Transaction<'_>, changes: Vec<Applied>) -> Result<(), Error> {
+        for change in changes {
+            tx.execute(
+                "INSERT INTO applied AS a (stream, number, times) VALUES ($1, $2, 1)
+                 ON CONFLICT (stream, number) DO UPDATE SET times = a.times + 1",
+                &[&change.stream, &change.number],
+            )
+            .await?;
+        }
+        if self.slow {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    fn migrations(&self) -> Vec<Migration> {
+        vec![Migration {
+            version: 1,
+            name: "applied",
+            sql: "CREATE TABLE applied (
+                      stream text NOT NULL,
+                      number bigint NOT NULL CHECK (number < 666),
+                      times bigint NOT NULL,
+                      PRIMARY KEY (stream, number)
+                  )",
+        }]
+    }
+
+    fn digest_query(&self) -> &'static str {
+        "SELECT stream || '/' || number || '/' || times FROM applied"
+    }
+}
+
+fn projection(bed: &Bed) -> Presses2 {
+    with_registry(bed.registry.clone())
+}
+
+fn with_registry(registry: SchemaRegistry) -> Presses2 {
+    Presses2 {
+        decoder: Decoder::new(registry),
+        gate: Arc::new(watch::Sender::new(true)),
+        slow: false,
+    }
+}
+
+const ROWS: &str = "SELECT count(*) FROM test_presses.applied";
+const TWICE: &str = "SELECT count(*) FROM test_presses.applied WHERE times <> 1";
+
+async fn has_rows(bed: &Bed, rows: i64) {
+    eventually(PATIENCE, || async {
+        let found = bed.number(ROWS).await;
+        (found == Some(rows)).then_some(()).ok_or(found)
+    })
+    .await
+    .unwrap();
+    assert_eq!(bed.number(TWICE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_at_its_checkpoint_after_an_abrupt_stop() {
+    let bed = bed("resume").await;
+    for round in 0..4u64 {
+        let mut slow = projection(&bed);
+        slow.slow = true;
+        let running = Running::start(|stop| run_projection(slow, bed.deps(), stop));
+        let (from, to) = (round * 100, round * 100 + 100);
+        let expected = (round * 200 + 100) as i64;
+        bed.press("a", from..to).await;
+        bed.press("b", from..to).await;
+        eventually(PATIENCE, || async {
+            bed.number(ROWS).await.is_some_and(|rows| rows >= expected)
+        })
+        .await
+        .unwrap();
+        running.crash().await;
+    }
+    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    has_rows(&bed, 800).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_after_another_claimed_is_refused() {
+    let bed = bed("fenced").await;
+    let zombie = projection(&bed);
+    let gate = Arc::clone(&zombie.gate);
+    let running = Running::start(|stop| run_projection(zombie, bed.deps(), stop));
+    bed.press("a", 0..1).await;
+    has_rows(&bed, 1).await;
+
+    gate.send_replace(false);
+    bed.press("a", 1..50).await;
+    eventually(PATIENCE, || async { gate.receiver_count() > 0 })
+        .await
+        .unwrap();
+    let other = Checkpoints::new("test_presses", "somebody else");
+    let partitions: Vec<(&str, i32)> = (0..3).map(|number| ("mesh.presses", number)).collect();
+    let claimed = other.claim(&bed.pool, &partitions).await.unwrap();
+    gate.send_replace(true);
+
+    // It claims again, because the group still assigns it the partitions, and
+    // reads from what the other committed, which is nothing more.
+    has_rows(&bed, 50).await;
+    let generations = Checkpoints::positions(&bed.pool, "test_presses")
+        .await
+        .unwrap();
+    for claim in &claimed {
+        let now = generations
+            .iter()
+            .find(|now| now.partition == claim.partition)
+            .unwrap();
+        assert!(now.generation > claim.generation);
+    }
+    let refused = other.verify(&bed.pool, &claimed).await.unwrap_err();
+    assert!(matches!(refused, platform_postgres::Error::Fenced { .. }));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_come_and_go_and_every_press_counts_once() {
+    let bed = bed("members").await;
+    let first = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        bed.press(key, 0..100).await;
+    }
+    let second = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        bed.press(key, 100..200).await;
+    }
+    has_rows(&bed, 1_200).await;
+    first.stop().await;
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        bed.press(key, 200..300).await;
+    }
+    has_rows(&bed, 1_800).await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_goes_to_the_dead_letters_and_the_partition_moves_on() {
+    let bed = bed("poison").await;
+    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    bed.press_on(0, &pressed("a", 1)).await;
+
+    let good = bed.encoder.encode::<Presses>(&pressed("a", 2)).unwrap();
+    let garbage = Record {
+        topic: "mesh.presses".to_owned(),
+        partition: 0,
+        offset: 0,
+        timestamp_ms: 0,
+        key: Some("the key".into()),
+        headers: good.headers().to_vec(),
+        value: Some(vec![0xde, 0xad].into()),
+    };
+    bed.producer
+        .append(Outgoing::dead_letter("mesh.presses", &garbage, &[]).to_partition(0))
+        .await
+        .unwrap();
+    let mut panics = pressed("a", 3);
+    panics.event.text = "panic".to_owned();
+    bed.press_on(0, &panics).await;
+    bed.press_on(0, &pressed("a", 667)).await;
+    bed.press_on(0, &pressed("a", 4)).await;
+    has_rows(&bed, 2).await;
+
+    let letters = bed.read_all(DEAD_LETTERS).await;
+    assert_eq!(letters.len(), 3);
+    let origins: Vec<&str> = ["0/1", "0/2", "0/3"].to_vec();
+    for origin in origins {
+        let origin = format!("mesh.presses/{origin}");
+        let letter = letters
+            .iter()
+            .find(|letter| letter.header("mesh-dead-letter-origin") == Some(&origin))
+            .unwrap();
+        assert_eq!(
+            letter.header("mesh-dead-letter-consumer"),
+            Some("test-presses")
+        );
+        assert!(!letter.header("mesh-dead-letter-reason").unwrap().is_empty());
+        assert_eq!(letter.header("ce_type"), Some("cloud.agentmesh.Pressed"));
+    }
+    let first = letters
+        .iter()
+        .find(|letter| letter.key.as_deref() == Some(b"the key"))
+        .unwrap();
+    assert_eq!(first.value.as_deref(), Some(&[0xde, 0xad][..]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_while_the_schema_registry_or_postgres_is_away() {
+    let bed = bed("away").await;
+    let registry = Proxy::before(&bed.settings.schema_registry.url).await;
+    let postgres = Proxy::before(&bed.settings.postgres.url).await;
+    let mut elsewhere = bed.settings.schema_registry.clone();
+    elsewhere.url = registry.instead_of(&elsewhere.url);
+    registry.cut();
+    let waiting = with_registry(SchemaRegistry::new(&elsewhere).unwrap());
+    let deps = bed.deps_through(&postgres);
+    let ready = Arc::new(AtomicBool::new(false));
+    let sink = Arc::clone(&ready);
+    let deps = platform_projector::Deps {
+        readiness: platform_projector::ReadinessSink::new(move |state| {
+            sink.store(state.is_ok(), Ordering::SeqCst);
+        }),
+        ..deps
+    };
+    bed.press("a", 0..10).await;
+    let running = Running::start(|stop| run_projection(waiting, deps, stop));
+    eventually(PATIENCE, || async {
+        bed.number("SELECT max(generation) FROM test_presses.mesh_checkpoint")
+            .await
+            .is_some_and(|generation| generation >= 3)
+    })
+    .await
+    .unwrap();
+    assert_eq!(bed.number(ROWS).await, Some(0));
+    assert_eq!(bed.read_all(DEAD_LETTERS).await.len(), 0);
+    registry.mend();
+    has_rows(&bed, 10).await;
+
+    postgres.cut();
+    bed.press("a", 10..20).await;
+    eventually(PATIENCE, || async { !ready.load(Ordering::SeqCst) })
+        .await
+        .unwrap();
+    postgres.mend();
+    has_rows(&bed, 20).await;
+    assert_eq!(bed.read_all(DEAD_LETTERS).await.len(), 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_schema_or_table_is_filled_again_from_the_log() {
+    let bed = bed("dropped").await;
+    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    bed.press("a", 0..10).await;
+    has_rows(&bed, 10).await;
+    for drop in [
+        "DROP SCHEMA test_presses CASCADE",
+        "DROP TABLE test_presses.applied",
+        "DROP TABLE test_presses.mesh_checkpoint",
+    ] {
+        let client = bed.pool.get().await.unwrap();
+        client.batch_execute(drop).await.unwrap();
+        // Idle, so that nothing but its own look tells it.
+        has_rows(&bed, 10).await;
+        eventually(PATIENCE, || async {
+            bed.number("SELECT count(*) FROM test_presses.mesh_checkpoint WHERE next_offset = 10")
+                .await
+                == Some(1)
+        })
+        .await
+        .unwrap();
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_gives_the_same_digest_beside_a_live_runner() {
+    let bed = bed("rebuild").await;
+    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    for key in ["a", "b", "c", "d"] {
+        bed.press(key, 0..200).await;
+    }
+    has_rows(&bed, 800).await;
+    let before = digest(&projection(&bed), &bed.pool).await.unwrap();
+    let client = bed.pool.get().await.unwrap();
+    client
+        .batch_execute("DELETE FROM test_presses.applied WHERE number % 3 = 0")
+        .await
+        .unwrap();
+    assert_ne!(
+        before,
+        digest(&projection(&bed), &bed.pool).await.unwrap(),
+        "the digest shows missing rows"
+    );
+    let records = rebuild_projection(&projection(&bed), &bed.deps())
+        .await
+        .unwrap();
+    assert_eq!(records, 800);
+    assert_eq!(before, digest(&projection(&bed), &bed.pool).await.unwrap());
+    // The live runner goes on behind what was replayed.
+    bed.press("a", 200..210).await;
+    has_rows(&bed, 810).await;
+    running.stop().await;
+}
