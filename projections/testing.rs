@@ -1,10 +1,12 @@
 //! What the tests of every read model in Postgres need: a log with its topics and
 //! schemas, a live runner, and the laws that hold for all of them. Included by
-//! their `tests/it.rs`.
+//! their `tests/it.rs`, and by those of the services that run and rebuild them.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use std::{sync::Arc, time::Duration};
 
 use domain_kernel::{Codec, CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp};
+use platform_config::Settings;
 use platform_log::{Admin, Encoder, Outgoing, Producer, SchemaRegistry, TopicSpec, subject};
 use platform_postgres::{Checkpoints, Pool, schema_name};
 use platform_projector::{
@@ -14,7 +16,7 @@ use platform_testkit::{TestBed, eventually};
 use schemas::{KeyKind, TOPICS, catalogue};
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log of its own, and Postgres.
 pub(crate) struct Mesh {
@@ -65,6 +67,10 @@ impl Mesh {
             deps,
             _bed: bed,
         }
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.deps.settings)
     }
 
     pub(crate) fn record<C: Codec>(&self, recorded: &Recorded<C::Event>) -> Outgoing {

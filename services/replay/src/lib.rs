@@ -40,9 +40,14 @@ pub use read_model::ReadModel;
 pub struct Rebuilt {
     pub read_model: ReadModel,
     pub records: u64,
+    #[serde(rename = "took_ms", serialize_with = "millis")]
     pub took: Duration,
     /// Of what is there now.
     pub digest: String,
+}
+
+fn millis<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u128(took.as_millis())
 }
 
 /// What a read model holds, as one figure that does not depend on order.
@@ -198,5 +203,24 @@ impl Replay {
             self.registry.clone(),
             Arc::new(HashedNgrams::default()),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuild_is_told_in_figures() {
+        let rebuilt = Rebuilt {
+            read_model: ReadModel::ContextCache,
+            records: 3,
+            took: Duration::from_millis(1_500),
+            digest: "00".to_owned(),
+        };
+        let expected = serde_json::json!({
+            "read_model": "context-cache", "records": 3, "took_ms": 1_500, "digest": "00",
+        });
+        assert_eq!(serde_json::to_value(rebuilt).unwrap(), expected);
     }
 }
