@@ -172,7 +172,8 @@ fn another_claim_is_not_merged_even_if_the_index_says_so() {
 
 #[test]
 fn another_kind_subject_or_space_is_not_merged() {
-    let cases: [(fn(&mut Received), KeptApart); 3] = [
+    type Case = (fn(&mut Received), KeptApart);
+    let cases: [Case; 3] = [
         (|r| r.kind = "invoice".to_owned(), KeptApart::KindDiffers),
         (|r| r.subject = "bob".to_owned(), KeptApart::SubjectDiffers),
         (|r| r.space = Space::new("hr"), KeptApart::SpaceDiffers),

@@ -182,8 +182,8 @@ mod tests {
         assert_eq!(
             figures,
             [
-                ("/a~1b".to_owned(), number("2")),
                 ("/amount".to_owned(), number("129.9")),
+                ("/a~1b".to_owned(), number("2")),
                 ("/items/0/price".to_owned(), number("5")),
                 ("/paid".to_owned(), number("3")),
                 ("/urgent".to_owned(), Figure::Truth(true)),
