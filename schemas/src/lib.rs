@@ -7,6 +7,7 @@
 //! yet, which is how older bytes are upcast.
 
 mod any;
+mod call;
 mod catalogue;
 mod contexts;
 mod decisions;
@@ -18,7 +19,9 @@ mod notifications;
 mod outcomes;
 mod registry;
 mod results;
+mod secret;
 mod value;
+mod workflow_started;
 mod workflows;
 
 pub use any::{AnyEvent, decode_any};

@@ -1,4 +1,4 @@
-use domain_kernel::{Codec, CodecError, Recorded, TenantId, Timestamp};
+use domain_kernel::{Codec, CodecError, Recorded, TenantId};
 use domain_registry::{
     self as domain, RegistryEvent, Resource, ResourceDefined, ResourceKind, SubscriptionTarget,
 };
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     form::{Form, WriterSchema},
+    secret::Secret,
     value::{Text, Unmappable, borrowed, json, maybe_borrowed, maybe_owned, owned, space},
 };
 
@@ -448,36 +449,6 @@ const TO_TOPIC: &str = "topic";
 struct Module<'a> {
     name: Text<'a>,
     text: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Secret<'a> {
-    id: Text<'a>,
-    sealed: Text<'a>,
-    valid_from: Option<i64>,
-    valid_until: Option<i64>,
-}
-
-impl<'a> From<&'a domain::Secret> for Secret<'a> {
-    fn from(secret: &'a domain::Secret) -> Self {
-        Self {
-            id: (&secret.id).into(),
-            sealed: (&secret.sealed).into(),
-            valid_from: secret.valid_from.map(Timestamp::as_micros),
-            valid_until: secret.valid_until.map(Timestamp::as_micros),
-        }
-    }
-}
-
-impl From<Secret<'_>> for domain::Secret {
-    fn from(published: Secret<'_>) -> Self {
-        Self {
-            id: published.id.into_owned(),
-            sealed: published.sealed.into_owned(),
-            valid_from: published.valid_from.map(Timestamp::from_micros),
-            valid_until: published.valid_until.map(Timestamp::from_micros),
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

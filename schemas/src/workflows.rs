@@ -1,11 +1,13 @@
-use domain_kernel::{Codec, CodecError, ContextId, Recorded, Timestamp, WorkflowId};
-use domain_workflow::{self as domain, ResolvedCall, WorkflowEvent};
+use domain_kernel::{Codec, CodecError, Recorded, Timestamp, WorkflowId};
+use domain_workflow::{self as domain, WorkflowEvent};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    call::Call,
     form::{Form, WriterSchema},
-    value::{Text, Unmappable, json, operation, space},
+    value::{Text, Unmappable, json, space},
+    workflow_started::WorkflowStarted,
 };
 
 const TOPIC: &str = "mesh.workflows";
@@ -181,49 +183,6 @@ pub(crate) fn render(event: &WorkflowEvent) -> serde_json::Result<serde_json::Va
         WorkflowEvent::Succeeded(event) => serde_json::to_value(WorkflowSucceeded::from(event)),
         WorkflowEvent::Compensated(event) => serde_json::to_value(WorkflowCompensated::from(event)),
         WorkflowEvent::Parked(event) => serde_json::to_value(WorkflowParked::from(event)),
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct WorkflowStarted<'a> {
-    workflow_id: Uuid,
-    definition_id: Text<'a>,
-    definition_digest: Text<'a>,
-    /// JSON, in the form in which authors write definitions, which is published already.
-    definition: Text<'a>,
-    trigger: TriggeredBy<'a>,
-}
-
-impl<'a> TryFrom<&'a domain::WorkflowStarted> for WorkflowStarted<'a> {
-    type Error = serde_json::Error;
-
-    fn try_from(event: &'a domain::WorkflowStarted) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            workflow_id: event.workflow_id.as_uuid(),
-            definition_id: (&event.definition_id).into(),
-            definition_digest: (&event.definition_digest).into(),
-            definition: serde_json::to_string(&event.definition)?.into(),
-            trigger: (&event.trigger).into(),
-        })
-    }
-}
-
-impl TryFrom<WorkflowStarted<'_>> for domain::WorkflowStarted {
-    type Error = Unmappable;
-
-    fn try_from(published: WorkflowStarted<'_>) -> Result<Self, Unmappable> {
-        Ok(Self {
-            workflow_id: WorkflowId::from_uuid(published.workflow_id),
-            definition_id: published.definition_id.into_owned(),
-            definition_digest: published.definition_digest.into_owned(),
-            definition: serde_json::from_str(&published.definition).map_err(|source| {
-                Unmappable::Json {
-                    field: "definition",
-                    source,
-                }
-            })?,
-            trigger: published.trigger.try_into()?,
-        })
     }
 }
 
@@ -484,41 +443,6 @@ impl TryFrom<WorkflowParked<'_>> for domain::WorkflowParked {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TriggeredBy<'a> {
-    context_id: Uuid,
-    kind: Text<'a>,
-    space: Text<'a>,
-    subject: Text<'a>,
-    content: Text<'a>,
-}
-
-impl<'a> From<&'a domain::TriggeredBy> for TriggeredBy<'a> {
-    fn from(event: &'a domain::TriggeredBy) -> Self {
-        Self {
-            context_id: event.context_id.as_uuid(),
-            kind: (&event.kind).into(),
-            space: event.space.as_str().into(),
-            subject: (&event.subject).into(),
-            content: event.content.as_str().into(),
-        }
-    }
-}
-
-impl TryFrom<TriggeredBy<'_>> for domain::TriggeredBy {
-    type Error = Unmappable;
-
-    fn try_from(published: TriggeredBy<'_>) -> Result<Self, Unmappable> {
-        Ok(Self {
-            context_id: ContextId::from_uuid(published.context_id),
-            kind: published.kind.into_owned(),
-            space: space(published.space),
-            subject: published.subject.into_owned(),
-            content: json("content", published.content)?,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
 struct PlannedCompensation<'a> {
     call: Call<'a>,
     deadline_ms: u64,
@@ -540,85 +464,6 @@ impl TryFrom<PlannedCompensation<'_>> for domain::PlannedCompensation {
         Ok(Self {
             call: published.call.try_into()?,
             deadline_ms: published.deadline_ms,
-        })
-    }
-}
-
-/// A resolved call, as a union of two records.
-#[derive(Serialize, Deserialize)]
-enum Call<'a> {
-    #[serde(rename = "cloud.agentmesh.AgentCall")]
-    Agent(AgentCall<'a>),
-    #[serde(rename = "cloud.agentmesh.EffectCall")]
-    Effect(EffectCall<'a>),
-}
-
-#[derive(Serialize, Deserialize)]
-struct AgentCall<'a> {
-    agent_id: Text<'a>,
-    tool: Text<'a>,
-    arguments: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EffectCall<'a> {
-    connector_id: Text<'a>,
-    operation: Text<'a>,
-    object: Text<'a>,
-    id_property: Text<'a>,
-    external_id: Text<'a>,
-    properties: Text<'a>,
-}
-
-impl<'a> From<&'a ResolvedCall> for Call<'a> {
-    fn from(call: &'a ResolvedCall) -> Self {
-        match call {
-            ResolvedCall::Agent {
-                agent_id,
-                tool,
-                arguments,
-            } => Self::Agent(AgentCall {
-                agent_id: agent_id.into(),
-                tool: tool.into(),
-                arguments: arguments.as_str().into(),
-            }),
-            ResolvedCall::Effect {
-                connector_id,
-                operation,
-                object,
-                id_property,
-                external_id,
-                properties,
-            } => Self::Effect(EffectCall {
-                connector_id: connector_id.into(),
-                operation: operation.as_str().into(),
-                object: object.into(),
-                id_property: id_property.into(),
-                external_id: external_id.into(),
-                properties: properties.as_str().into(),
-            }),
-        }
-    }
-}
-
-impl TryFrom<Call<'_>> for ResolvedCall {
-    type Error = Unmappable;
-
-    fn try_from(published: Call<'_>) -> Result<Self, Unmappable> {
-        Ok(match published {
-            Call::Agent(call) => Self::Agent {
-                agent_id: call.agent_id.into_owned(),
-                tool: call.tool.into_owned(),
-                arguments: json("arguments", call.arguments)?,
-            },
-            Call::Effect(call) => Self::Effect {
-                connector_id: call.connector_id.into_owned(),
-                operation: operation(&call.operation)?,
-                object: call.object.into_owned(),
-                id_property: call.id_property.into_owned(),
-                external_id: call.external_id.into_owned(),
-                properties: json("properties", call.properties)?,
-            },
         })
     }
 }
