@@ -1,0 +1,65 @@
+//! The client on a real Redis.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use platform_redis::{Batch, Redis, Script};
+use platform_testkit::{TestBed, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_prefixed_and_writes_are_done_together() {
+    let bed = TestBed::new("redis").await.unwrap();
+    let redis = Redis::connect(&bed.settings.redis).await.unwrap();
+    redis.ping().await.unwrap();
+
+    // Of many that want a key at once, one gets it.
+    let wanting = (0..20).map(|i| {
+        let redis = redis.clone();
+        tokio::spawn(async move { redis.set_nx("seen", i.to_string(), None).await.unwrap() })
+    });
+    let mut got = 0;
+    for answer in wanting.collect::<Vec<_>>() {
+        got += usize::from(answer.await.unwrap());
+    }
+    assert_eq!(got, 1);
+
+    let short = Some(Duration::from_millis(50));
+    redis.set("short", b"\xff\x00", short).await.unwrap();
+    let names = ["seen", "never"].map(ToOwned::to_owned);
+    let values = redis.get_many(&names).await.unwrap();
+    assert!(values[0].is_some() && values[1].is_none());
+    eventually(Duration::from_secs(10), || async {
+        redis.get("short").await.unwrap().is_none()
+    })
+    .await
+    .unwrap();
+
+    let mut batch = Batch::new();
+    for i in 0..5 {
+        batch.sorted_add("list", f64::from(i), i.to_string());
+    }
+    batch
+        .sorted_keep_last("list", 3)
+        .expire("list", Duration::from_secs(60))
+        .set("*", "a star", None)
+        .delete("seen");
+    redis.run(batch).await.unwrap();
+    let last = redis.sorted_last("list", 2).await.unwrap();
+    assert_eq!(last, [b"3", b"4"]);
+    assert_eq!(redis.sorted_last("list", 9).await.unwrap().len(), 3);
+    assert_eq!(redis.scan("").await.unwrap(), ["*", "list"]);
+    assert_eq!(redis.scan("*").await.unwrap(), ["*"]);
+
+    let key = Script::new("return {KEYS[1], ARGV[1]}");
+    let arguments = vec![b"argument".to_vec()];
+    let answer: Vec<String> = redis
+        .eval(&key, &["name".to_owned()], arguments)
+        .await
+        .unwrap();
+    assert_eq!(answer, [redis.key("name"), "argument".to_owned()]);
+
+    // Another type is an answer, and not one to wait for.
+    assert!(!redis.get("list").await.unwrap_err().is_transient());
+    let names = redis.scan("").await.unwrap();
+    assert_eq!(redis.delete(&names).await.unwrap(), 2);
+}
