@@ -16,8 +16,10 @@ help:
 install:
 	@deploy/local/install.sh
 
+# Of the whole workspace, though only one binary comes of it: so dependencies get
+# the same features here and in `make test`, and compile once.
 build:
-	cargo build --locked --package services-cli
+	cargo build --locked --workspace --bins
 
 up: install build
 	$(agentmesh) dev --detach

@@ -74,7 +74,8 @@ impl Executor for AgentExecutor {
     type Request = ExecutionRequest;
     type Answer = ExecutionEvent;
 
-    const NAME: &'static str = "agents";
+    // `agents` is the read model of the registered agents.
+    const NAME: &'static str = "agent-runs";
 
     fn topics(&self) -> Vec<&'static str> {
         vec![Executions::TOPIC]

@@ -25,6 +25,19 @@ impl std::fmt::Display for NotFound {
 impl std::error::Error for Missing {}
 impl std::error::Error for NotFound {}
 
+/// Lets a reader of our output that closes early, such as `head`, end the
+/// command quietly. Rust ignores SIGPIPE, so that printing panics instead.
+pub(crate) fn quietly_on_closed_output() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(number(error))
 }

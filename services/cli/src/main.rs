@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    exit::quietly_on_closed_output();
     let args = args::Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -2,6 +2,7 @@
 //! where its roles listen.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,35 @@ use platform_config::Settings;
 use platform_localstack::{FreePorts, Identity, is_free};
 use serde::{Deserialize, Serialize};
 
+/// Held by `agentmesh dev` from its first moment to its last: there is one for
+/// a data directory.
+#[derive(Debug)]
+pub(crate) struct Only {
+    _file: File,
+}
+
+impl Only {
+    /// `None` when another process is the one.
+    pub(crate) fn claim(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("cannot make {}", data_dir.display()))?;
+        let path = data_dir.join("dev.lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).context(format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) identity: Identity,
-    /// By the key of the setting.
+    /// By the key of the setting. Empty while the servers are being prepared.
     pub(crate) listen: BTreeMap<String, SocketAddr>,
 }
 
@@ -31,14 +57,22 @@ const LISTEN: [(&str, Listen); 7] = [
 ];
 
 impl Running {
+    /// This process, whose roles do not listen yet.
+    pub(crate) fn starting() -> anyhow::Result<Self> {
+        let pid = i32::try_from(std::process::id())?;
+        Ok(Self {
+            identity: Identity::of(pid).context("this process is not in /proc")?,
+            listen: BTreeMap::new(),
+        })
+    }
+
     /// This process, under `settings`.
     pub(crate) fn this(settings: &Settings) -> anyhow::Result<Self> {
-        let pid = i32::try_from(std::process::id())?;
         let mut settings = settings.clone();
         let listen = LISTEN.map(|(key, listen)| (key.to_owned(), *listen(&mut settings)));
         Ok(Self {
-            identity: Identity::of(pid).context("this process is not in /proc")?,
             listen: BTreeMap::from(listen),
+            ..Self::starting()?
         })
     }
 
@@ -142,6 +176,16 @@ mod tests {
         assert_eq!(settings.gateway.listen.port(), 41_000);
         assert_eq!(settings.policy.listen.port(), 42_003);
         assert_eq!(settings.agents.federation_url, "http://127.0.0.1:41004");
+    }
+
+    #[test]
+    fn there_is_one_for_a_data_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = Only::claim(dir.path()).unwrap();
+        assert!(one.is_some());
+        assert!(Only::claim(dir.path()).unwrap().is_none());
+        drop(one);
+        assert!(Only::claim(dir.path()).unwrap().is_some());
     }
 
     #[test]

@@ -43,6 +43,11 @@ fn packages_are_called_after_their_folders() {
 }
 
 #[test]
+fn no_two_runners_share_a_name() {
+    holds(rules::runners);
+}
+
+#[test]
 fn files_are_short() {
     holds(rules::length);
 }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,22 +15,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::{migrate, schemas, topics};
 use crate::role::Role;
-use crate::running::{Running, avoid_taken_ports};
+use crate::running::{Only, Running, avoid_taken_ports};
 use crate::{host, settings, signals};
 
 /// How long `--detach` waits. Most of it is for a machine that is busy.
 const READY: Duration = Duration::from_secs(240);
 
 pub(crate) async fn run(config: Option<&Path>) -> anyhow::Result<()> {
-    let mut settings = settings::load(config)?;
+    let settings = settings::load(config)?;
     let _guard = platform_telemetry::init(&settings.telemetry, "dev")?;
-    if Running::find(&settings.data_dir)?.is_some() {
+    let Some(_only) = Only::claim(&settings.data_dir)? else {
         bail!("agentmesh dev runs already; `agentmesh down` stops it");
-    }
+    };
     let shutdown = signals::shutdown_on_signal()?;
-    std::fs::create_dir_all(&settings.data_dir)
-        .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
+    Running::starting()?.write(&settings.data_dir)?;
+    let result = with_lock(settings.clone(), shutdown).await;
+    Running::remove(&settings.data_dir);
+    result
+}
 
+async fn with_lock(mut settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let begun = Instant::now();
     let options = settings::stack_options(&settings, None)?;
     let start = shutdown.run_until_cancelled(Stack::ensure(options)).await;
@@ -69,7 +73,6 @@ async fn with_servers(
     };
     let result = host::run(&Role::ALL, settings.clone(), readiness, shutdown).await;
     announcement.abort();
-    Running::remove(&settings.data_dir);
     result
 }
 
@@ -85,51 +88,32 @@ async fn prepare(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `agentmesh dev` in the background and returns when it is ready.
+/// Runs `agentmesh dev` in the background and returns when it is ready. One
+/// that runs already is waited for all the same.
 pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
     let settings = settings::load(config)?;
-    if Running::find(&settings.data_dir)?.is_some() {
-        println!("agentmesh dev runs already");
-        print_addresses(&settings::load_as_running(config).await?);
-        return Ok(());
-    }
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
     let log = settings.data_dir.join("agentmesh.log");
-    let output = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new(std::env::current_exe()?);
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    let mut child = command
-        .arg("dev")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        // A Ctrl-C meant for this command does not reach it.
-        .process_group(0)
-        .spawn()?;
-
-    let begun = Instant::now();
-    println!(
-        "starting the servers and all roles (log: {})",
-        log.display()
-    );
-    loop {
-        if let Some(status) = child.try_wait()? {
-            bail!("it ended ({status}):\n{}", tail(&log));
+    let mut child = match Running::find(&settings.data_dir)? {
+        Some(running) => {
+            println!("agentmesh dev runs already (pid {})", running.identity.pid);
+            None
         }
-        let running = Running::find(&settings.data_dir)?;
-        if let Some(ops) = running
-            .as_ref()
-            .and_then(|running| running.listen.get("telemetry.ops_listen"))
-            && answers_http(&ops.to_string(), "/readyz").await
+        None => {
+            println!(
+                "starting the servers and all roles (log: {})",
+                log.display()
+            );
+            Some(spawn(config, &log)?)
+        }
+    };
+    let begun = Instant::now();
+    while !is_ready(&settings).await? {
+        if let Some(child) = &mut child
+            && let Some(status) = child.try_wait()?
         {
-            break;
+            bail!("it ended ({status}):\n{}", tail(&log));
         }
         if begun.elapsed() > READY {
             bail!(
@@ -143,6 +127,36 @@ pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
     println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
     print_addresses(&settings::load_as_running(config).await?);
     Ok(())
+}
+
+fn spawn(config: Option<&Path>, log: &Path) -> anyhow::Result<Child> {
+    let output = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let child = command
+        .arg("dev")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // A Ctrl-C meant for this command does not reach it.
+        .process_group(0)
+        .spawn()?;
+    Ok(child)
+}
+
+async fn is_ready(settings: &Settings) -> anyhow::Result<bool> {
+    let running = Running::find(&settings.data_dir)?;
+    let ops = running.and_then(|running| running.listen.get("telemetry.ops_listen").copied());
+    Ok(match ops {
+        Some(ops) => answers_http(&ops.to_string(), "/readyz").await,
+        None => false,
+    })
 }
 
 fn print_addresses(settings: &Settings) {

@@ -49,14 +49,23 @@ pub(crate) async fn register(settings: &Settings) -> anyhow::Result<()> {
 async fn register_one(registry: &SchemaRegistry, entry: &SchemaEntry) -> anyhow::Result<()> {
     let subject = subject(entry.topic, entry.name);
     let work = async {
-        if registry.compatibility(&subject).await?.as_deref() != Some(COMPATIBILITY) {
-            registry.set_compatibility(&subject, COMPATIBILITY).await?;
+        if !is_strict(registry, &subject).await? {
+            let set = registry.set_compatibility(&subject, COMPATIBILITY).await;
+            // Somebody else, registering too, may have been faster.
+            if set.is_err() && !is_strict(registry, &subject).await? {
+                set?;
+            }
         }
         registry.register(&subject, entry.text).await
     };
     work.await
         .map(drop)
         .with_context(|| format!("schema {subject} cannot be registered"))
+}
+
+async fn is_strict(registry: &SchemaRegistry, subject: &str) -> Result<bool, platform_log::Error> {
+    let level = registry.compatibility(subject).await?;
+    Ok(level.as_deref() == Some(COMPATIBILITY))
 }
 
 async fn check(settings: &Settings) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ mod drivers;
 mod layering;
 mod length;
 mod naming;
+mod runners;
 mod shape;
 
 pub use determinism::determinism;
@@ -14,4 +15,5 @@ pub use drivers::drivers;
 pub use layering::layering;
 pub use length::length;
 pub use naming::naming;
+pub use runners::runners;
 pub use shape::{domain_shape, projection_shape};
