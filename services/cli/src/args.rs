@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::command::{demo, replay, trace};
 use crate::role::Role;
 
 const EXIT_CODES: &str = "\
@@ -61,6 +62,15 @@ pub(crate) enum Command {
     },
     /// Bring the Postgres schemas of all roles up to date
     Migrate,
+    /// Send one signed support ticket through the mesh and show its fourteen steps
+    Demo(demo::Args),
+    /// Show what followed from one webhook, as a tree of causes
+    Trace(trace::Args),
+    /// Rebuild read models from the log and compare what they hold
+    Replay {
+        #[command(subcommand)]
+        action: replay::Action,
+    },
     /// Print a completion script, to be sourced by the shell
     Completions {
         #[arg(value_enum)]

@@ -1,13 +1,16 @@
 //! One file a command.
 
 mod completions;
+pub(crate) mod demo;
 mod dev;
 mod down;
 mod migrate;
+pub(crate) mod replay;
 mod schemas;
 mod serve;
 mod stack;
 mod topics;
+pub(crate) mod trace;
 
 use crate::args::{Args, Command};
 
@@ -22,6 +25,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Topics { action } => topics::run(config, action).await,
         Command::Schemas { action } => schemas::run(config, action).await,
         Command::Migrate => migrate::run(config).await,
+        Command::Demo(args) => demo::run(config, args).await,
+        Command::Trace(args) => trace::run(config, args).await,
+        Command::Replay { action } => replay::run(config, action).await,
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::io::{Write, stdout};
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::bail;
 use domain_kernel::{CorrelationId, EventId};
-use platform_config::Settings;
 use platform_postgres::Pool;
 use projections_audit::Entry;
 use serde_json::Value;
+
+use crate::settings;
 
 /// Prints every event of one correlation, each under the event that caused it.
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn run(args: Args, settings: Arc<Settings>) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()> {
+    let settings = settings::load_as_running(config).await?;
+    let _telemetry = settings::quiet_telemetry(&settings)?;
     let pool = Pool::connect(&settings.postgres)?;
     let entries = projections_audit::by_correlation(&pool, args.correlation_id).await?;
     if entries.is_empty() {
@@ -173,7 +176,14 @@ mod tests {
         ]);
         let shape: Vec<_> = lines
             .iter()
-            .map(|line| line.split("ms  ").nth(1).unwrap().split(" step").next().unwrap())
+            .map(|line| {
+                line.split("ms  ")
+                    .nth(1)
+                    .unwrap()
+                    .split(" step")
+                    .next()
+                    .unwrap()
+            })
             .collect();
         assert_eq!(shape, ["A", "├─ B", "│  └─ C", "└─ D", "E"]);
     }

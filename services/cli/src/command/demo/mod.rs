@@ -5,7 +5,7 @@ mod show;
 mod steps;
 mod ticket;
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,7 @@ use platform_postgres::Pool;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use crate::settings;
 use show::Show;
 use steps::{Steps, WayOut};
 
@@ -32,7 +33,9 @@ pub(crate) struct Args {
 /// How often the audit trail is looked at while waiting.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(args: Args, settings: Arc<Settings>) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()> {
+    let settings = settings::load_as_running(config).await?;
+    let _telemetry = settings::quiet_telemetry(&settings)?;
     let http = client(ClientOptions::default())?;
     let mut show = Show::start();
 
@@ -65,7 +68,11 @@ async fn send(
     secret: &str,
     show: &mut Show,
 ) -> anyhow::Result<Value> {
-    let url = format!("http://{}/hooks/{}", settings.gateway.listen, sample::SOURCE);
+    let url = format!(
+        "http://{}/hooks/{}",
+        settings.gateway.listen,
+        sample::SOURCE
+    );
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         show.working(&format!("posting the ticket to {url}"));
@@ -141,10 +148,7 @@ async fn finish(
         .await?;
     show.record(&url, &record)?;
     show.next(&[
-        (
-            "the causal tree",
-            format!("agentmesh trace {correlation}"),
-        ),
+        ("the causal tree", format!("agentmesh trace {correlation}")),
         (
             "how far it has come",
             format!(

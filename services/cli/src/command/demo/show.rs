@@ -53,7 +53,10 @@ impl Show {
         self.line(&format!("the customer record at {url}"))?;
         let empty = serde_json::Map::new();
         for (name, value) in record["properties"].as_object().unwrap_or(&empty) {
-            let text = value.as_str().unwrap_or_default().replace('\n', "\n                          ");
+            let text = value
+                .as_str()
+                .unwrap_or_default()
+                .replace('\n', "\n                          ");
             self.line(&format!("    {name:<20}  {text}"))?;
         }
         Ok(())

@@ -79,7 +79,11 @@ const RULES: [Rule; 14] = [
             format!(
                 "{}: {} by {}, {} µs",
                 text(body, "path"),
-                if body["allow"] == true { "allow" } else { "deny" },
+                if body["allow"] == true {
+                    "allow"
+                } else {
+                    "deny"
+                },
                 short(body, "bundle_digest"),
                 text(body, "duration_us")
             )
@@ -306,7 +310,11 @@ mod tests {
     fn steps_appear_once_and_in_order() {
         let mut steps = Steps::new("T-1".to_owned());
         let mut entries = vec![entry("PolicyDecided", 10), entry("DeliveryAccepted", 11)];
-        let first: Vec<_> = steps.take_in(&entries).iter().map(|step| step.number).collect();
+        let first: Vec<_> = steps
+            .take_in(&entries)
+            .iter()
+            .map(|step| step.number)
+            .collect();
         assert_eq!(first, [1, 2, 3, 4, 5]);
         assert!(steps.take_in(&entries).is_empty());
         entries.push(entry("ContextShared", 15));
