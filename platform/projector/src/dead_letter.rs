@@ -69,7 +69,7 @@ impl DeadLetters {
             ],
         );
         producer.append(letter).await?;
-        metrics::counter!("mesh_dead_letters_total", "runner" => self.consumer, "topic" => record.topic.clone())
+        metrics::counter!(crate::metric::DEAD_LETTERS, "runner" => self.consumer, "topic" => record.topic.clone())
             .increment(1);
         Ok(())
     }

@@ -26,6 +26,7 @@ mod digest;
 mod error;
 mod executor;
 mod intake;
+mod metric;
 mod pg;
 mod read;
 mod rebuild;

@@ -278,6 +278,71 @@ async fn poison_and_rejected_inputs_become_dead_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn owners_that_crash_and_come_and_go_count_every_press_once() {
+    let bed = bed("kills").await;
+    let keys = ["a", "b", "c", "d"];
+    let mut last = None;
+    for round in 0..6u64 {
+        let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+        for key in keys {
+            bed.press(key, round * 50..round * 50 + 50).await;
+        }
+        // Stopped wherever it happens to be, once something of the round is counted.
+        let counted = (round * 200 + 1) as i64;
+        eventually(PATIENCE, || async {
+            bed.number("SELECT sum(version)::bigint FROM test_counting.mesh_state")
+                .await
+                .is_some_and(|versions| versions >= counted)
+        })
+        .await
+        .unwrap();
+        if let Some(before) = last.replace(running) {
+            Running::crash(before).await;
+        }
+    }
+    let expected: i64 = (0..300).sum();
+    for key in keys {
+        has_total(&bed, key, expected).await;
+    }
+    last.unwrap().stop().await;
+
+    let seen = first_ones(bed.decode_all::<Counts>().await);
+    for key in keys {
+        let of_key: Vec<_> = seen
+            .iter()
+            .filter(|((stream, _), _)| stream == key)
+            .map(|(_, event)| event)
+            .collect();
+        assert_eq!(of_key.len(), 300);
+        let presses: BTreeSet<&str> = of_key
+            .iter()
+            .map(|event| event.event.press.as_str())
+            .collect();
+        assert_eq!(presses.len(), 300, "each press in one version");
+        let last = of_key.iter().map(|event| event.event.total).max();
+        assert_eq!(
+            last,
+            Some(expected as u64),
+            "readers see what the states say"
+        );
+    }
+    let asked: BTreeSet<_> = bed
+        .decode_all::<Asks>()
+        .await
+        .iter()
+        .map(|ask| ask.meta.id)
+        .collect();
+    let following: BTreeSet<_> = seen
+        .values()
+        .map(|event| domain_kernel::EventId::follows(event.meta.id, "request", 0))
+        .collect();
+    assert_eq!(
+        asked, following,
+        "asked for each event that counts, and for no other"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_woken_when_its_time_has_come() {
     let bed = bed("timer").await;
     let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));

@@ -286,6 +286,26 @@ async fn it_waits_while_the_schema_registry_or_postgres_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated() {
+    let bed = bed("ambiguous").await;
+    let postgres = Proxy::before(&bed.settings.postgres.url).await;
+    let deps = bed.deps_through(&postgres);
+    let running = Running::start(|stop| run_projection(projection(&bed), deps, stop));
+    bed.press("a", 0..10).await;
+    has_rows(&bed, 10).await;
+    for round in 1..4u64 {
+        postgres.lose_answers_to_commits(1);
+        bed.press("a", round * 10..round * 10 + 10).await;
+        // No row is guarded, so that a repeated batch would show.
+        has_rows(&bed, (round * 10 + 10) as i64).await;
+        eventually(PATIENCE, || async { postgres.commits_to_lose() == 0 })
+            .await
+            .unwrap();
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_schema_or_table_is_filled_again_from_the_log() {
     let bed = bed("dropped").await;
     let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));

@@ -331,7 +331,7 @@ impl<P: Process> ProcessRole<P> {
         let result = tokio::time::timeout(DEADLINE, self.transaction(states, upto))
             .await
             .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
-        metrics::histogram!("mesh_runner_commit_seconds", "runner" => P::NAME)
+        metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
             .record(started.elapsed().as_secs_f64());
         result
     }

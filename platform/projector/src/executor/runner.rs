@@ -162,7 +162,7 @@ impl<E: Executor> Role for ExecutorRole<E> {
                 .await?;
             self.ends = Arc::new(ends.into_iter().collect());
         }
-        metrics::gauge!("mesh_executor_running", "runner" => E::NAME)
+        metrics::gauge!(crate::metric::RUNNING, "runner" => E::NAME)
             .set(self.work.running() as f64);
         let marks: Vec<(i32, Mark)> = {
             let inner = self.work.lock();
@@ -295,7 +295,7 @@ impl<E: Executor> ExecutorRole<E> {
         let result = tokio::time::timeout(DEADLINE, self.transaction(marks))
             .await
             .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
-        metrics::histogram!("mesh_runner_commit_seconds", "runner" => E::NAME)
+        metrics::histogram!(crate::metric::COMMIT, "runner" => E::NAME)
             .record(started.elapsed().as_secs_f64());
         result
     }

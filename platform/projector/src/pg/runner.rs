@@ -219,7 +219,7 @@ async fn write<P: PgProjection>(
             "a transaction took too long",
         )))
     });
-    metrics::histogram!("mesh_runner_commit_seconds", "runner" => P::NAME)
+    metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
         .record(started.elapsed().as_secs_f64());
     result
 }

@@ -42,6 +42,17 @@ impl Halt {
         Self::Stale(error.to_string())
     }
 
+    /// For the metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Fenced => "fenced",
+            Self::Locked => "locked",
+            Self::SchemaMissing => "schema_missing",
+            Self::Stale(_) => "stale",
+            Self::Waiting(_) => "failure",
+        }
+    }
+
     /// For the readiness endpoint.
     pub(crate) fn reason(&self) -> String {
         match self {

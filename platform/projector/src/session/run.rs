@@ -45,6 +45,10 @@ pub(crate) struct Session<R> {
     owned: Owned,
     incarnation: Option<String>,
     paused: bool,
+    /// The group has answered with an assignment, be it empty.
+    joined: bool,
+    /// As last reported.
+    ready: bool,
     /// The consumer is of no use any more.
     rejoin: bool,
     wait: Duration,
@@ -103,6 +107,8 @@ impl<R: Role> Session<R> {
             owned: Owned::default(),
             incarnation: None,
             paused: false,
+            joined: false,
+            ready: false,
             rejoin: false,
             wait: FIRST_WAIT,
             retry_at: Instant::now(),
@@ -156,6 +162,7 @@ impl<R: Role> Session<R> {
                     "partitions assigned"
                 );
                 self.assigned.extend(partitions);
+                self.joined = true;
             }
             GroupEvent::Revoked(partitions) => {
                 debug!(
@@ -163,6 +170,11 @@ impl<R: Role> Session<R> {
                     ?partitions,
                     "partitions revoked"
                 );
+                // What is done is noted before the partitions go; what cannot be
+                // noted the next owner finds on the log.
+                if let Ok(committed) = self.role.tick().await {
+                    self.report(&committed);
+                }
                 self.assigned.retain(|number| !partitions.contains(number));
                 self.owned.remove(&partitions);
                 self.role.release(&partitions);
@@ -175,7 +187,7 @@ impl<R: Role> Session<R> {
                 if !admitted.batch.records.is_empty() {
                     worked = true;
                     let size = admitted.batch.records.len();
-                    metrics::histogram!("mesh_runner_batch_records", "runner" => self.options.name)
+                    metrics::histogram!(crate::metric::BATCH, "runner" => self.options.name)
                         .record(size as f64);
                     let committed = self.role.handle(admitted.batch).await?;
                     self.report(&committed);
@@ -190,7 +202,28 @@ impl<R: Role> Session<R> {
         } else {
             self.check_while_idle().await?;
         }
+        self.show_readiness();
         Ok(())
+    }
+
+    /// Ready is who owns all it was assigned (nothing, where there are more
+    /// members than partitions) and has a broker in reach.
+    fn show_readiness(&mut self) {
+        let owns_all = self
+            .assigned
+            .iter()
+            .all(|number| self.owned.contains(*number));
+        let ready = self.joined && owns_all && self.consumer.connected();
+        if ready && !self.ready {
+            self.deps.readiness.ready();
+        } else if self.ready && !ready {
+            self.deps.readiness.not_ready(if owns_all {
+                "no broker in reach"
+            } else {
+                "claiming partitions"
+            });
+        }
+        self.ready = ready;
     }
 
     /// Claims what is assigned and not yet owned, once the wait after a failure is over.
@@ -223,7 +256,7 @@ impl<R: Role> Session<R> {
             _ => return Err(Halt::SchemaMissing),
         }
         for claim in &claims {
-            metrics::gauge!("mesh_runner_generation", "runner" => self.options.name, "topic" => claim.topic.clone(), "partition" => claim.partition.to_string())
+            metrics::gauge!(crate::metric::GENERATION, "runner" => self.options.name, "topic" => claim.topic.clone(), "partition" => claim.partition.to_string())
                 .set(claim.generation as f64);
         }
         let inputs = self.role.take_over(&claims).await?;
@@ -232,7 +265,6 @@ impl<R: Role> Session<R> {
         self.owned.insert(inputs);
         self.paused = false;
         self.checked_at = Instant::now();
-        self.deps.readiness.ready();
         info!(runner.name = self.options.name, partitions = ?unclaimed, "partitions claimed");
         Ok(())
     }
@@ -293,8 +325,9 @@ impl<R: Role> Session<R> {
         let reason = halt.reason();
         let fenced = matches!(halt, Halt::Fenced);
         warn!(runner.name = self.options.name, reason = %reason, wait_ms = self.wait.as_millis() as u64, "runner lets go of its partitions");
-        metrics::counter!("mesh_runner_halts_total", "runner" => self.options.name).increment(1);
+        metrics::counter!(crate::metric::HALTS, "runner" => self.options.name, "reason" => halt.kind()).increment(1);
         self.deps.readiness.not_ready(&reason);
+        self.ready = false;
         let assigned: Vec<i32> = self.assigned.iter().copied().collect();
         if let Err(error) = self.consumer.pause(&assigned) {
             debug!(runner.name = self.options.name, error = %chain(&error), "pausing failed");
@@ -309,6 +342,7 @@ impl<R: Role> Session<R> {
                         .close()
                         .await;
                     self.assigned.clear();
+                    self.joined = false;
                     self.rejoin = false;
                 }
                 Err(error) => {

@@ -1,7 +1,9 @@
 //! A TCP proxy that can be cut.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -9,6 +11,8 @@ pub struct Proxy {
     port: u16,
     target: String,
     open: Arc<watch::Sender<bool>>,
+    /// How many answers to `COMMIT` are still to be lost.
+    lose: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -19,29 +23,37 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(watch::Sender::new(true));
         let state = Arc::clone(&open);
+        let lose = Arc::new(AtomicUsize::new(0));
+        let losing = Arc::clone(&lose);
         let upstream = target.clone();
         tokio::spawn(async move {
             loop {
-                let Ok((mut client, _)) = listener.accept().await else {
+                let Ok((client, _)) = listener.accept().await else {
                     return;
                 };
                 let mut open = state.subscribe();
                 let upstream = upstream.clone();
+                let losing = Arc::clone(&losing);
                 tokio::spawn(async move {
                     if !*open.borrow() {
                         return;
                     }
-                    let Ok(mut server) = TcpStream::connect(upstream).await else {
+                    let Ok(server) = TcpStream::connect(upstream).await else {
                         return;
                     };
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = relay(client, server, &losing) => {}
                         _ = open.wait_for(|open| !open) => {}
                     }
                 });
             }
         });
-        Self { port, target, open }
+        Self {
+            port,
+            target,
+            open,
+            lose,
+        }
     }
 
     pub fn instead_of(&self, url: &str) -> String {
@@ -57,9 +69,53 @@ impl Proxy {
         self.open.send_replace(true);
     }
 
+    /// Lets the next commits reach the server, and ends the connection in place
+    /// of their answer.
+    pub fn lose_answers_to_commits(&self, count: usize) {
+        self.lose.store(count, Ordering::SeqCst);
+    }
+
+    pub fn commits_to_lose(&self) -> usize {
+        self.lose.load(Ordering::SeqCst)
+    }
+
     /// To be cut from elsewhere.
     pub fn switch(&self) -> Arc<watch::Sender<bool>> {
         Arc::clone(&self.open)
+    }
+}
+
+async fn relay(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    lose: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut up = vec![0; 64 * 1024];
+    let mut down = vec![0; 64 * 1024];
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let sent = &up[..read?];
+                if sent.is_empty() {
+                    return Ok(());
+                }
+                server.write_all(sent).await?;
+                let commits = sent.windows(6).any(|word| word == b"COMMIT");
+                let take_one = |left: usize| left.checked_sub(1);
+                if commits && lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).is_ok() {
+                    // The answer has come, so it is committed, and nobody is told.
+                    server.read(&mut down).await?;
+                    return Ok(());
+                }
+            }
+            read = server.read(&mut down) => {
+                let answered = &down[..read?];
+                if answered.is_empty() {
+                    return Ok(());
+                }
+                client.write_all(answered).await?;
+            }
+        }
     }
 }
 
