@@ -104,7 +104,7 @@ async fn relay(
                 let take_one = |left: usize| left.checked_sub(1);
                 if commits && lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).is_ok() {
                     // The answer has come, so it is committed, and nobody is told.
-                    server.read(&mut down).await?;
+                    let _lost = server.read(&mut down).await?;
                     return Ok(());
                 }
             }
