@@ -23,7 +23,8 @@ say() { printf 'install: %s\n' "$*"; }
 die() { printf 'install: %s\n' "$*" >&2; exit 1; }
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
-has_header() { [ -n "$(find /usr/include /usr/local/include -path "*$1" -print -quit 2>/dev/null)" ]; }
+# Where the compiler looks, not just anywhere: other packages carry copies.
+has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*-linux-gnu/$1" >/dev/null || compgen -G "/usr/local/include/$1" >/dev/null; }
 has_postgres() { has_command initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_pip() { has_command python3 && python3 -m pip --version >/dev/null 2>&1; }
 
@@ -55,8 +56,8 @@ missing_packages() {
     has_command make || echo make
     has_command cmake || echo cmake
     has_command pkg-config || echo pkg-config
-    has_header /openssl/ssl.h || echo libssl-dev
-    has_header /curl/curl.h || echo libcurl4-openssl-dev
+    has_header openssl/ssl.h || echo libssl-dev
+    has_header curl/curl.h || echo libcurl4-openssl-dev
     has_postgres || echo postgresql
     has_command psql || echo postgresql-client
     has_command redis-server || echo redis-server
