@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use fred::{
     clients::{Client, WithOptions},
+    error::ErrorKind,
     interfaces::{ClientLike, KeysInterface, SortedSetsInterface},
     types::{
         Builder, Expiration, SetOptions, Value,
@@ -219,7 +220,11 @@ impl Redis {
     /// # Errors
     /// When the server is away or too slow, or refused a command.
     pub async fn run(&self, batch: Batch) -> Result<(), Error> {
-        observed("exec", batch.run(self).await.map_err(Error::from))
+        // The driver's own deadline does not cover a transaction it cannot begin.
+        let answer = tokio::time::timeout(DEADLINE, batch.run(self))
+            .await
+            .unwrap_or_else(|_| Err(fred::error::Error::new(ErrorKind::Timeout, "no answer")));
+        observed("exec", answer)
     }
 
     /// Runs a script atomically. `names` are keys, prefixed here.
