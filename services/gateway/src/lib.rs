@@ -100,7 +100,7 @@ pub async fn run(
     let served = platform_http::serve(
         "gateway",
         listener,
-        router(gateway),
+        router(gateway).merge(readiness.router()),
         limits(&settings),
         shutdown.clone(),
     )
