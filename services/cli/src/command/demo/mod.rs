@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::settings;
 use show::Show;
-use steps::{Steps, WayOut};
+use steps::{Facts, Steps, WayOut};
 
 /// Registers the sample source, policy, agents, workflow and connector, sends a
 /// support ticket as Zapier would, and shows the fourteen steps as they happen.
@@ -57,7 +57,11 @@ pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()>
         .as_str()
         .context("the gateway's answer has no correlation_id")?
         .parse()?;
-    let steps = follow(&pool, &mut show, &ticket, correlation, args.wait).await?;
+    let facts = Facts {
+        ticket: ticket.id().to_owned(),
+        key_prefix: settings.redis.key_prefix.clone(),
+    };
+    let steps = follow(&pool, &mut show, facts, correlation, args.wait).await?;
     finish(&http, &settings, &mut show, &steps, correlation).await
 }
 
@@ -98,12 +102,12 @@ async fn send(
 async fn follow(
     pool: &Pool,
     show: &mut Show,
-    ticket: &ticket::Ticket,
+    facts: Facts,
     correlation: CorrelationId,
     wait: u64,
 ) -> anyhow::Result<Steps> {
     let deadline = Instant::now() + Duration::from_secs(wait);
-    let mut steps = Steps::new(ticket.id().to_owned());
+    let mut steps = Steps::new(facts);
     loop {
         let entries = projections_audit::by_correlation(pool, correlation).await?;
         for step in steps.take_in(&entries) {
@@ -168,6 +172,13 @@ async fn finish(
             format!(
                 "psql {} -c 'select * from executions.execution'",
                 settings.postgres.url
+            ),
+        ),
+        (
+            "the cached context",
+            format!(
+                "redis-cli -u {} get {}correlation:{correlation}",
+                settings.redis.url, settings.redis.key_prefix
             ),
         ),
         (

@@ -30,19 +30,27 @@ pub(super) enum WayOut {
 /// What has been shown, and what is still to come.
 #[derive(Debug)]
 pub(super) struct Steps {
-    ticket: String,
+    facts: Facts,
     shown: usize,
     last_at: Option<Timestamp>,
     remote_id: Option<String>,
     way_out: WayOut,
 }
 
+/// What is known of the run beside its events.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) ticket: String,
+    /// What every Redis key starts with.
+    pub(super) key_prefix: String,
+}
+
 struct Rule {
     title: &'static str,
     /// The event that proves the step.
     event: &'static str,
-    what: fn(&Value, &str) -> String,
-    stored: fn(&Entry) -> String,
+    what: fn(&Value, &Facts) -> String,
+    stored: fn(&Entry, &Facts) -> String,
 }
 
 /// In order. Steps that share an event happened in one place and one moment.
@@ -50,8 +58,14 @@ const RULES: [Rule; 14] = [
     Rule {
         title: "Webhook POST",
         event: "DeliveryAccepted",
-        what: |body, ticket| format!("ticket {ticket} from source {}", text(body, "source_id")),
-        stored: |_| "gateway, answered 202".to_owned(),
+        what: |body, facts| {
+            format!(
+                "ticket {} from source {}",
+                facts.ticket,
+                text(body, "source_id")
+            )
+        },
+        stored: |_, _| "gateway, answered 202".to_owned(),
     },
     Rule {
         title: "Signature validated",
@@ -64,13 +78,18 @@ const RULES: [Rule; 14] = [
                 text(body, "key_id")
             )
         },
-        stored: |_| "raw body and signed headers are kept".to_owned(),
+        stored: |_, _| "raw body and signed headers are kept".to_owned(),
     },
     Rule {
         title: "Idempotency checked",
         event: "DeliveryAccepted",
         what: |body, _| format!("{} is new", text(body, "delivery_id")),
-        stored: |_| "Redis; for good in Postgres deliveries.delivery".to_owned(),
+        stored: |entry, facts| {
+            format!(
+                "Redis {}idempotency:{}; for good in Postgres deliveries.delivery",
+                facts.key_prefix, entry.correlation
+            )
+        },
     },
     Rule {
         title: "Policy enforced",
@@ -112,7 +131,12 @@ const RULES: [Rule; 14] = [
         title: "Cached",
         event: "ContextShared",
         what: |body, _| format!("context {} for 24 h", short(body, "context_id")),
-        stored: |entry| format!("Redis correlation:{}", entry.correlation),
+        stored: |entry, facts| {
+            format!(
+                "Redis {}correlation:{}",
+                facts.key_prefix, entry.correlation
+            )
+        },
     },
     Rule {
         title: "Subscribers notified",
@@ -164,13 +188,13 @@ const RULES: [Rule; 14] = [
             let reply: String = text(&body["output"], "reply").chars().take(60).collect();
             format!("\"{}…\"", reply.replace('\n', " "))
         },
-        stored: |_| "in the same event".to_owned(),
+        stored: |_, _| "in the same event".to_owned(),
     },
     Rule {
         title: "Result stored",
         event: "StepSucceeded",
         what: |body, _| format!("step {} succeeded", text(body, "step")),
-        stored: |_| "Postgres executions.execution, workflows".to_owned(),
+        stored: |_, _| "Postgres executions.execution, workflows".to_owned(),
     },
     Rule {
         title: "Synced to the CRM",
@@ -187,9 +211,9 @@ const RULES: [Rule; 14] = [
 ];
 
 impl Steps {
-    pub(super) fn new(ticket: String) -> Self {
+    pub(super) fn new(facts: Facts) -> Self {
         Self {
-            ticket,
+            facts,
             shown: 0,
             last_at: None,
             remote_id: None,
@@ -213,8 +237,8 @@ impl Steps {
             steps.push(Step {
                 number: self.shown,
                 title: rule.title,
-                what: (rule.what)(&entry.body, &self.ticket),
-                stored: (rule.stored)(entry),
+                what: (rule.what)(&entry.body, &self.facts),
+                stored: (rule.stored)(entry, &self.facts),
                 took_ms,
             });
         }
@@ -259,7 +283,7 @@ impl Steps {
     }
 }
 
-fn place(entry: &Entry) -> String {
+fn place(entry: &Entry, _: &Facts) -> String {
     format!(
         "Kafka {} partition {} offset {}",
         entry.topic, entry.partition, entry.offset
@@ -286,6 +310,13 @@ mod tests {
 
     use super::*;
 
+    fn new_steps() -> Steps {
+        Steps::new(Facts {
+            ticket: "T-1".to_owned(),
+            key_prefix: "agentmesh:".to_owned(),
+        })
+    }
+
     fn entry(name: &str, at_ms: i64) -> Entry {
         Entry {
             event_id: EventId::derive(&[name]),
@@ -308,7 +339,7 @@ mod tests {
 
     #[test]
     fn steps_appear_once_and_in_order() {
-        let mut steps = Steps::new("T-1".to_owned());
+        let mut steps = new_steps();
         let mut entries = vec![entry("PolicyDecided", 10), entry("DeliveryAccepted", 11)];
         let first: Vec<_> = steps
             .take_in(&entries)
@@ -328,7 +359,7 @@ mod tests {
 
     #[test]
     fn all_fourteen_end_in_success() {
-        let mut steps = Steps::new("T-1".to_owned());
+        let mut steps = new_steps();
         let mut entries: Vec<_> = RULES.iter().map(|rule| entry(rule.event, 1)).collect();
         assert_eq!(steps.take_in(&entries).len(), 14);
         assert_eq!(steps.way_out(), WayOut::Open);
@@ -340,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_compensated_run_is_told_as_such() {
-        let mut steps = Steps::new("T-1".to_owned());
+        let mut steps = new_steps();
         steps.take_in(&[entry("WorkflowCompensated", 1)]);
         assert_eq!(steps.way_out(), WayOut::Ended("compensated, no".to_owned()));
     }
