@@ -346,3 +346,76 @@ async fn a_stop_lets_executions_finish_and_resumes_those_that_did_not() {
     assert_eq!(again.begun(), [("endless".to_owned(), 1)]);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn executors_that_crash_and_come_and_go_answer_everything_once() {
+    let bed = bed("executor kills").await;
+    let mut last = None;
+    for round in 0..5u64 {
+        // The higher half of a round waits for the next one.
+        let world = World::new(round * 40 + 20);
+        let executor = answering(&bed, &world);
+        let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+        for number in round * 40..round * 40 + 40 {
+            if number == 13 || number == 7 {
+                continue;
+            }
+            ask_on(
+                &bed,
+                (number % 3) as i32,
+                &asked(&format!("ask {number}"), number),
+            )
+            .await;
+        }
+        let expected = (round * 20) as usize;
+        eventually(PATIENCE, || async {
+            let finished = finals(&bed).await;
+            (finished.len() > expected)
+                .then_some(())
+                .ok_or(finished.len())
+        })
+        .await
+        .unwrap();
+        if let Some(before) = last.replace(running) {
+            Running::crash(before).await;
+        }
+    }
+    let world = World::new(1_000);
+    let executor = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    last.unwrap().crash().await;
+    eventually(PATIENCE, || async {
+        let finished = finals(&bed).await;
+        (finished.len() == 198).then_some(()).ok_or(finished.len())
+    })
+    .await
+    .unwrap();
+    eventually(PATIENCE, || async {
+        bed.number("SELECT sum(next_offset)::bigint FROM test_answering.mesh_checkpoint")
+            .await
+            == Some(198)
+    })
+    .await
+    .unwrap();
+    running.stop().await;
+    for (stream, number) in finals(&bed).await {
+        assert_eq!(stream, format!("ask {number}"));
+    }
+}
+
+/// The final answer of each stream, as readers see it: of each version the first.
+async fn finals(bed: &Bed) -> BTreeMap<String, u64> {
+    let mut seen: BTreeMap<(String, u64), Answered> = BTreeMap::new();
+    let all: AnsweredEvents = bed.decode_all::<Answers>().await;
+    for answer in all {
+        seen.entry((answer.meta.stream, answer.meta.version))
+            .or_insert(answer.event);
+    }
+    let mut finals = BTreeMap::new();
+    for ((stream, _), answer) in seen {
+        if let Answered::Done { number } = answer {
+            assert_eq!(finals.insert(stream, number), None, "answered once");
+        }
+    }
+    finals
+}

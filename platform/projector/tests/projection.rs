@@ -306,6 +306,45 @@ async fn a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
+    let bed = bed("cut").await;
+    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    bed.press("a", 0..10).await;
+    has_rows(&bed, 10).await;
+    running.stop().await;
+    let client = bed.pool.get().await.unwrap();
+    client
+        .batch_execute("UPDATE test_presses.mesh_checkpoint SET next_offset = next_offset + 5")
+        .await
+        .unwrap();
+    let reasons = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::clone(&reasons);
+    let deps = platform_projector::Deps {
+        readiness: platform_projector::ReadinessSink::new(move |state| {
+            told.lock().unwrap().extend(state.err().map(str::to_owned));
+        }),
+        ..bed.deps()
+    };
+    let running = Running::start(|stop| run_projection(projection(&bed), deps, stop));
+    eventually(PATIENCE, || async {
+        let reasons = reasons.lock().unwrap();
+        reasons
+            .iter()
+            .any(|reason| reason.contains("rebuild is needed"))
+    })
+    .await
+    .unwrap();
+    bed.press("a", 10..20).await;
+    rebuild_projection(&projection(&bed), &bed.deps())
+        .await
+        .unwrap();
+    has_rows(&bed, 20).await;
+    bed.press("a", 20..30).await;
+    has_rows(&bed, 30).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_schema_or_table_is_filled_again_from_the_log() {
     let bed = bed("dropped").await;
     let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain_kernel::Recorded;
 use platform_log::{Producer, Record};
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 
 use super::progress::Progress;
 use super::{Cancellation, Executor, Journal};
@@ -200,12 +200,15 @@ impl<E: Executor> Work<E> {
                 Arc::clone(&job.closed),
                 job.cancel.clone(),
             );
+            let span = info_span!("execute", executor.name = E::NAME, stream.id = %job.stream);
+            platform_telemetry::span_with_parent(&span, job.request.meta.traceparent.as_deref());
             let execution = guarded_async(self.executor.execute(
                 job.request.clone(),
                 &journal,
                 history.clone(),
                 job.cancel.clone(),
-            ));
+            ))
+            .instrument(span);
             let result = tokio::select! {
                 result = execution => result,
                 () = overdue(&job.cancel) => return journal.is_finished(),

@@ -39,6 +39,7 @@ pub(crate) struct Session<R> {
     deps: Deps,
     checkpoints: Checkpoints,
     consumer: GroupConsumer,
+    admin: Admin,
     /// Topics and their numbers of partitions.
     widths: Vec<(&'static str, i32)>,
     assigned: BTreeSet<i32>,
@@ -82,8 +83,9 @@ impl<R: Role> Session<R> {
     ) -> Result<Option<Self>, Error> {
         deps.readiness.not_ready("joining the consumer group");
         let mut wait = FIRST_WAIT;
+        let admin = Admin::new(&deps.settings.kafka)?;
         let widths = loop {
-            match widths(&options, &deps).await {
+            match widths(&options, &admin).await {
                 Ok(widths) => break widths,
                 Err(error) => {
                     warn!(runner.name = options.name, error = %chain(&error), "topics are not to be had yet");
@@ -102,6 +104,7 @@ impl<R: Role> Session<R> {
             deps,
             checkpoints,
             consumer,
+            admin,
             widths,
             assigned: BTreeSet::new(),
             owned: Owned::default(),
@@ -260,12 +263,36 @@ impl<R: Role> Session<R> {
                 .set(claim.generation as f64);
         }
         let inputs = self.role.take_over(&claims).await?;
+        self.refuse_a_cut_log(&inputs).await?;
         self.start(&inputs)?;
         self.consumer.resume(&unclaimed)?;
         self.owned.insert(inputs);
         self.paused = false;
         self.checked_at = Instant::now();
         info!(runner.name = self.options.name, partitions = ?unclaimed, "partitions claimed");
+        Ok(())
+    }
+
+    /// A checkpoint beyond the end of its topic means that the topic was cut or
+    /// created anew. Reading on would pass over whatever comes until the old
+    /// offset is reached, so nothing is read until somebody decides what is to
+    /// become of the read model: a rebuild, or the log from a backup.
+    async fn refuse_a_cut_log(&self, inputs: &[Claimed]) -> Result<(), Halt> {
+        for topic in &self.options.inputs {
+            let ends = self.admin.high_watermarks(topic).await?;
+            let cut = inputs.iter().find(|claim| {
+                claim.topic == *topic
+                    && ends
+                        .iter()
+                        .any(|(number, end)| *number == claim.partition && claim.next_offset > *end)
+            });
+            if let Some(claim) = cut {
+                return Err(Halt::transient(format!(
+                    "{}/{} ends before the checkpoint {} of {}: the topic was cut or created anew, rebuild is needed",
+                    claim.topic, claim.partition, claim.next_offset, self.options.name
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -399,9 +426,8 @@ fn consumer(options: &SessionOptions, deps: &Deps) -> Result<GroupConsumer, plat
 
 async fn widths(
     options: &SessionOptions,
-    deps: &Deps,
+    admin: &Admin,
 ) -> Result<Vec<(&'static str, i32)>, platform_log::Error> {
-    let admin = Admin::new(&deps.settings.kafka)?;
     let mut widths = Vec::new();
     for topic in options.inputs.iter().copied().chain(options.own) {
         widths.push((topic, admin.partition_count(topic).await? as i32));
