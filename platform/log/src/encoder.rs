@@ -1,10 +1,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain_kernel::{Codec, Recorded};
+use tracing::warn;
 
 use crate::{Error, Outgoing, SchemaRegistry, headers, wire};
+
+/// Between two tries to resolve the schemas.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What stands before an event's name in `ce_type`; also the Avro namespace.
 pub const CE_TYPE_PREFIX: &str = "cloud.agentmesh.";
@@ -43,6 +49,26 @@ impl Encoder {
             ids.insert((topic, name), id);
         }
         Ok(Self { ids: Arc::new(ids) })
+    }
+
+    /// Like [`resolve`](Self::resolve), but waits until the registry answers and
+    /// has all the schemas: registering them is a deploy step, and it may come
+    /// after the start of whoever writes events.
+    pub async fn wait_for(
+        registry: &SchemaRegistry,
+        catalogue: impl IntoIterator<Item = (&'static str, &'static str, &'static str)> + Clone,
+    ) -> Self {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Self::resolve(registry, catalogue.clone()).await {
+                Ok(encoder) => return encoder,
+                Err(error) => {
+                    warn!(error = %error, cause = ?error, "schemas cannot be resolved yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
     }
 
     /// The record of one event: headers, partition key, and the datum in the

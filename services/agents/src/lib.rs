@@ -8,7 +8,6 @@ mod failure;
 mod history;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::{Component, Readiness};
@@ -18,7 +17,6 @@ use platform_postgres::Pool;
 use platform_projector::{Deps, ReadinessSink, run_executor};
 use projections_registry_view::RegistryView;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 pub use error::Error;
 pub use executor::AgentExecutor;
@@ -26,9 +24,6 @@ pub use executor::AgentExecutor;
 use crate::agent::Agents;
 use crate::call::Caller;
 use crate::history::Federation;
-
-/// Between two tries to reach what a start needs.
-const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs executions until `shutdown`.
 ///
@@ -51,7 +46,11 @@ pub async fn run(
     let started = async {
         component.not_ready("reading the registry");
         view.caught_up().await;
-        resolve_encoder(&registry, &component).await
+        component.not_ready("waiting for the schemas");
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        Encoder::wait_for(&registry, catalogue).await
     };
     let result = match shutdown.run_until_cancelled(started).await {
         None => Ok(()),
@@ -79,24 +78,6 @@ pub async fn run(
     // Fails only when the follower panicked, which it has reported itself.
     let _ = follower.await;
     result
-}
-
-/// Waits for the schema registry. A schema that is not registered is waited for
-/// too: registering is a deploy step that may come after the start.
-async fn resolve_encoder(registry: &SchemaRegistry, component: &Component) -> Encoder {
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(registry, catalogue).await {
-            Ok(encoder) => return encoder,
-            Err(error) => {
-                component.not_ready("waiting for the schemas");
-                warn!(error = %error, "schemas cannot be resolved yet");
-                tokio::time::sleep(START_PAUSE).await;
-            }
-        }
-    }
 }
 
 fn sink(component: Component) -> ReadinessSink {

@@ -12,7 +12,6 @@ mod reading;
 mod registered;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use platform_config::Settings;
 use platform_embed::HashedNgrams;
@@ -33,9 +32,6 @@ pub use process::FederationProcess;
 
 use crate::lookup::Lookup;
 use crate::registered::Sources;
-
-/// Between two tries to reach what a start needs.
-const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs federation until `shutdown`. Servers that are away are waited for;
 /// questions are answered from the start, as far as there are answers.
@@ -102,7 +98,11 @@ async fn decide(
     let ready = async {
         component.not_ready("reading the registry");
         view.caught_up().await;
-        resolve_encoder(&registry, component).await
+        component.not_ready("waiting for the schemas");
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        Encoder::wait_for(&registry, catalogue).await
     };
     let result = match stop.run_until_cancelled(ready).await {
         None => Ok(()),
@@ -130,24 +130,6 @@ async fn decide(
         }
     }
     Ok(result?)
-}
-
-/// Waits for the schema registry. A schema that is not registered is waited for
-/// too: registering is a deploy step that may come after the start.
-async fn resolve_encoder(registry: &SchemaRegistry, component: &Component) -> Encoder {
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(registry, catalogue).await {
-            Ok(encoder) => return encoder,
-            Err(error) => {
-                component.not_ready("waiting for the schemas");
-                warn!(%error, "schemas cannot be resolved yet");
-                tokio::time::sleep(START_PAUSE).await;
-            }
-        }
-    }
 }
 
 fn sink(component: Component) -> ReadinessSink {

@@ -37,8 +37,6 @@ pub use router::router;
 
 /// How long what was accepted may take to leave the process at the end.
 const FLUSH: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until `shutdown`. Servers that are away at the start are
 /// waited for; the port is bound at once, and answers begin when the registry
@@ -60,10 +58,11 @@ pub async fn run(
     let redis = Redis::connect(&settings.redis).await?;
 
     component.not_ready("waiting for the schema registry");
-    let resolved = shutdown
-        .run_until_cancelled(resolve(&schema_registry))
-        .await;
-    let Some(encoder) = resolved.transpose()? else {
+    let catalogue = schemas::catalogue()
+        .iter()
+        .map(|entry| (entry.topic, entry.name, entry.text));
+    let resolving = Encoder::wait_for(&schema_registry, catalogue);
+    let Some(encoder) = shutdown.run_until_cancelled(resolving).await else {
         return Ok(());
     };
     component.not_ready("reading the registry");
@@ -121,31 +120,6 @@ pub async fn run(
     }
     info!("gateway stopped");
     Ok(served?)
-}
-
-/// The schema ids of all events, asked until the registry answers. A schema that
-/// is not registered yet is waited for too: registering is another step of the
-/// same deployment.
-async fn resolve(registry: &SchemaRegistry) -> Result<Encoder, platform_log::Error> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(registry, catalogue).await {
-            Ok(encoder) => return Ok(encoder),
-            Err(
-                error @ (platform_log::Error::SchemaNotRegistered { .. }
-                | platform_log::Error::RegistryUnreachable { .. }
-                | platform_log::Error::RegistryAnswer { .. }),
-            ) => {
-                warn!(error = %error, "schemas are not at hand, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 fn limits(settings: &Settings) -> Limits {

@@ -22,7 +22,6 @@ pub use error::Error;
 use http::Service;
 use record::Recorder;
 
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -52,7 +51,11 @@ pub async fn run(
         async move {
             let work = async {
                 component.not_ready("waiting for the schemas");
-                recorder.encode_with(resolve(&schema_registry).await);
+                let catalogue = schemas::catalogue()
+                    .iter()
+                    .filter(|entry| entry.topic == "mesh.decisions")
+                    .map(|entry| (entry.topic, entry.name, entry.text));
+                recorder.encode_with(Encoder::wait_for(&schema_registry, catalogue).await);
                 component.not_ready("reading the policies");
                 view.caught_up().await;
                 loop {
@@ -87,22 +90,4 @@ pub async fn run(
         warn!(error = %error, "not every decision was acknowledged");
     }
     Ok(served?)
-}
-
-/// The id of the published schema. It is registered by a deploy step, so until
-/// that has happened there is nothing to do but wait.
-async fn resolve(schema_registry: &SchemaRegistry) -> Encoder {
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .filter(|entry| entry.topic == "mesh.decisions")
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(schema_registry, catalogue).await {
-            Ok(encoder) => return encoder,
-            Err(error) => {
-                warn!(error = %error, cause = ?error, "policy waits for its schemas");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
-    }
 }

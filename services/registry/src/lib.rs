@@ -31,7 +31,6 @@ use http::Service;
 use leadership::Candidate;
 use writer::Writer;
 
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// Runs the registry until `shutdown`. Servers that are away are waited for,
@@ -73,7 +72,11 @@ pub async fn run(
         let producer = producer.clone();
         async move {
             let starting = async {
-                let encoder = resolve(&schema_registry).await;
+                let catalogue = schemas::catalogue()
+                    .iter()
+                    .filter(|entry| entry.topic == "mesh.registry")
+                    .map(|entry| (entry.topic, entry.name, entry.text));
+                let encoder = Encoder::wait_for(&schema_registry, catalogue).await;
                 let writer = Writer {
                     view,
                     vault,
@@ -104,24 +107,6 @@ pub async fn run(
         warn!(error = %error, "not every registry event was acknowledged");
     }
     Ok(served?)
-}
-
-/// The ids of the published schemas. They are registered by a deploy step, so
-/// until that has happened there is nothing to do but wait.
-async fn resolve(schema_registry: &SchemaRegistry) -> Encoder {
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .filter(|entry| entry.topic == "mesh.registry")
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(schema_registry, catalogue).await {
-            Ok(encoder) => return encoder,
-            Err(error) => {
-                warn!(error = %error, cause = ?error, "registry waits for its schemas");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-        }
-    }
 }
 
 /// Tells this process from any other that ever wrote.

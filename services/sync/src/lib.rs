@@ -14,7 +14,7 @@ mod ledger;
 use std::sync::Arc;
 
 use platform_config::Settings;
-use platform_http::Readiness;
+use platform_http::{Component, Readiness};
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
 use platform_projector::{Deps, ReadinessSink, run_executor};
@@ -38,42 +38,52 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let component = readiness.component("sync");
-    component.not_ready("starting");
     let vault = Vault::from_settings(&settings.secrets, &settings.data_dir)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry)?;
-    let (view, _follower) =
-        RegistryView::follow(&settings, schema_registry.clone(), shutdown.clone());
+    let pool = Pool::connect(&settings.postgres)?;
+    let producer = Producer::new(&settings.kafka)?;
+    let stop_view = CancellationToken::new();
+    let (view, follower) =
+        RegistryView::follow(&settings, schema_registry.clone(), stop_view.clone());
+
     let started = async {
-        let encoder = Encoder::resolve(
-            &schema_registry,
-            schemas::catalogue()
-                .iter()
-                .map(|entry| (entry.topic, entry.name, entry.text)),
-        )
-        .await?;
+        component.not_ready("reading the registry");
         view.caught_up().await;
-        Ok::<_, Error>(encoder)
+        component.not_ready("waiting for the schemas");
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        Encoder::wait_for(&schema_registry, catalogue).await
     };
-    let Some(encoder) = shutdown.run_until_cancelled(started).await.transpose()? else {
-        return Ok(());
+    let result = match shutdown.run_until_cancelled(started).await {
+        None => Ok(()),
+        Some(encoder) => {
+            let executor = SyncExecutor::new(
+                Connectors::new(view, vault),
+                encoder,
+                &schema_registry,
+                settings.sync.concurrency,
+            );
+            let deps = Deps {
+                pool,
+                producer,
+                readiness: sink(component),
+                settings,
+            };
+            run_executor(executor, deps, shutdown).await
+        }
     };
-    let executor = SyncExecutor::new(
-        Connectors::new(view, vault),
-        encoder,
-        &schema_registry,
-        settings.sync.concurrency,
-    );
-    let deps = Deps {
-        pool: Pool::connect(&settings.postgres)?,
-        producer: Producer::new(&settings.kafka)?,
-        readiness: ReadinessSink::new(move |state| match state {
-            Ok(()) => component.ready(),
-            Err(reason) => component.not_ready(reason),
-        }),
-        settings,
-    };
-    run_executor(executor, deps, shutdown).await?;
-    Ok(())
+    stop_view.cancel();
+    // Fails only when the follower panicked, which it has reported itself.
+    let _ = follower.await;
+    Ok(result?)
+}
+
+fn sink(component: Component) -> ReadinessSink {
+    ReadinessSink::new(move |state| match state {
+        Ok(()) => component.ready(),
+        Err(reason) => component.not_ready(reason),
+    })
 }
 
 /// Lowercase hexadecimal SHA-256 of `text`.

@@ -10,7 +10,6 @@ mod resolve;
 mod scope;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::{Component, Readiness};
@@ -19,15 +18,11 @@ use platform_postgres::Pool;
 use platform_projector::{Deps, ReadinessSink, run_process};
 use projections_registry_view::RegistryView;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 pub use error::Error;
 pub use process::WorkflowProcess;
 
 use crate::definitions::Definitions;
-
-/// Between two tries to reach what a start needs.
-const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs workflows until `shutdown`.
 ///
@@ -48,12 +43,15 @@ pub async fn run(
     let started = async {
         component.not_ready("reading the registry");
         view.caught_up().await;
-        resolve_encoder(&registry, &component).await
+        component.not_ready("waiting for the schemas");
+        let catalogue = schemas::catalogue()
+            .iter()
+            .map(|entry| (entry.topic, entry.name, entry.text));
+        Encoder::wait_for(&registry, catalogue).await
     };
     let result = match shutdown.run_until_cancelled(started).await {
         None => Ok(()),
-        Some(Err(error)) => Err(error),
-        Some(Ok(encoder)) => {
+        Some(encoder) => {
             let process = WorkflowProcess::new(
                 Definitions::new(view, settings.kafka.clone()),
                 &registry,
@@ -75,27 +73,6 @@ pub async fn run(
     // Fails only when the follower panicked, which it has reported itself.
     let _ = follower.await;
     result
-}
-
-/// Waits for the schema registry. A schema that is not registered is waited for
-/// too: registering is a deploy step that may come after the start.
-async fn resolve_encoder(
-    registry: &SchemaRegistry,
-    component: &Component,
-) -> Result<Encoder, Error> {
-    loop {
-        let catalogue = schemas::catalogue()
-            .iter()
-            .map(|entry| (entry.topic, entry.name, entry.text));
-        match Encoder::resolve(registry, catalogue).await {
-            Ok(encoder) => return Ok(encoder),
-            Err(error) => {
-                component.not_ready("waiting for the schemas");
-                warn!(error = %error, "schemas cannot be resolved yet");
-                tokio::time::sleep(START_PAUSE).await;
-            }
-        }
-    }
 }
 
 fn sink(component: Component) -> ReadinessSink {
