@@ -11,6 +11,9 @@ use crate::Error;
 use crate::connector::Connector;
 use crate::connector::hubspot::HubSpot;
 
+/// How long the view may take to catch up before a connector counts as unknown.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// The registered connectors, opened on first use and again whenever the
 /// registry holds a newer version.
 pub(crate) struct Connectors {
@@ -37,7 +40,19 @@ impl Connectors {
     }
 
     /// The connector `id` of `tenant`; none when the tenant has no such connector.
-    pub(crate) fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Opened>, Error> {
+    pub(crate) async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Opened>, Error> {
+        let snapshot = self.view.snapshot();
+        if snapshot.entry(ResourceKind::Connector, id).is_none() {
+            // Whoever asked for the effect may have seen more of the registry than this view.
+            let caught_up = tokio::time::timeout(CATCH_UP, self.view.read_to_end()).await;
+            if caught_up.is_err() {
+                tracing::warn!("the registry view does not catch up");
+            }
+        }
+        self.look_up(tenant, id)
+    }
+
+    fn look_up(&self, tenant: &TenantId, id: &str) -> Result<Option<Opened>, Error> {
         let snapshot = self.view.snapshot();
         let Some(registered) = snapshot
             .connector(id)

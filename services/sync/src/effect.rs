@@ -14,7 +14,10 @@ use crate::connector::{CallError, Written};
 use crate::connectors::Opened;
 use crate::ledger::Ledger;
 
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// Calls that are held back ask again this often at the latest: whether they
+/// still are is known without a call.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why work on an effect stops before its outcome.
 pub(crate) enum Interruption {
@@ -56,62 +59,76 @@ async fn attempt(
     opened: &Opened,
     ledger: &mut Ledger<'_>,
 ) -> Result<(), Interruption> {
-    if let Some((code, reason)) = reason_to_stop(effect, opened, ledger)? {
+    if ledger.attempts() >= opened.max_attempts {
+        let reason = format!("not done in {} attempts", opened.max_attempts);
+        return Ok(fail(ledger, "unavailable".to_owned(), reason).await?);
+    }
+    if let Some((code, reason)) = reason_to_stop(effect, ledger)? {
         return Ok(fail(ledger, code, reason).await?);
     }
     let attempt = ledger.attempts() + 1;
     ledger.record(Action::Attempt { attempt }).await?;
-    match opened.connector.write(effect).await {
-        Ok(written) => Ok(confirm(effect, ledger, written).await?),
-        Err(CallError::Refused { code, reason }) => {
-            Ok(fail(ledger, code.to_owned(), reason).await?)
-        }
-        Err(CallError::InDoubt { reason }) => Ok(doubt(ledger, &reason).await?),
-        Err(CallError::NotDone {
-            reason,
-            retry_after,
-        }) => {
-            tracing::info!(
-                effect.id = %effect.effect_id,
-                effect.attempt = attempt,
-                error = %reason,
-                "effect not done, will be tried again"
-            );
-            if attempt >= opened.max_attempts {
-                return Ok(fail(ledger, "unavailable".to_owned(), reason).await?);
+    loop {
+        return match opened.connector.write(effect).await {
+            Ok(written) => Ok(confirm(effect, ledger, written).await?),
+            Err(CallError::Refused { code, reason }) => {
+                Ok(fail(ledger, code.to_owned(), reason).await?)
             }
-            let wait = BACKOFF
-                .jittered(attempt)
-                .max(retry_after.unwrap_or_default());
-            ledger.wait(wait, effect.deadline).await
-        }
+            // Waiting first gives a slow system time to finish what it began.
+            Err(CallError::InDoubt { reason }) => {
+                doubt(ledger, &reason).await?;
+                ledger
+                    .wait(BACKOFF.jittered(attempt), effect.deadline)
+                    .await
+            }
+            Err(CallError::Held { retry_after, .. }) => {
+                ledger
+                    .wait(retry_after.min(LOOK_AGAIN), effect.deadline)
+                    .await?;
+                match reason_to_stop(effect, ledger)? {
+                    Some((code, reason)) => Ok(fail(ledger, code, reason).await?),
+                    // No call was made, so it is still the same attempt.
+                    None => continue,
+                }
+            }
+            Err(CallError::NotDone {
+                reason,
+                retry_after,
+            }) => {
+                tracing::info!(
+                    effect.id = %effect.effect_id,
+                    effect.attempt = attempt,
+                    error = %reason,
+                    "effect not done, will be tried again"
+                );
+                if attempt >= opened.max_attempts {
+                    return Ok(fail(ledger, "unavailable".to_owned(), reason).await?);
+                }
+                let wait = BACKOFF
+                    .jittered(attempt)
+                    .max(retry_after.unwrap_or_default());
+                ledger.wait(wait, effect.deadline).await
+            }
+        };
     }
 }
 
-fn reason_to_stop(
+/// Code and reason of giving up between calls.
+pub(crate) fn reason_to_stop(
     effect: &EffectRequested,
-    opened: &Opened,
     ledger: &Ledger<'_>,
 ) -> Result<Option<(String, String)>, Interruption> {
     if ledger.is_stopping() {
         return Err(Interruption::Shutdown);
     }
     let stop = if ledger.is_called_off() {
-        Some(("cancelled", "called off before it was done".to_owned()))
+        Some(("cancelled", "called off before it was done"))
     } else if platform_telemetry::now() >= effect.deadline {
-        Some((
-            "deadline",
-            "the deadline passed before it was done".to_owned(),
-        ))
-    } else if ledger.attempts() >= opened.max_attempts {
-        Some((
-            "unavailable",
-            format!("not done in {} attempts", opened.max_attempts),
-        ))
+        Some(("deadline", "the deadline passed before it was done"))
     } else {
         None
     };
-    Ok(stop.map(|(code, reason)| (code.to_owned(), reason)))
+    Ok(stop.map(|(code, reason)| (code.to_owned(), reason.to_owned())))
 }
 
 /// Reads the remote record to settle a doubt. Neither the deadline nor a
@@ -161,8 +178,7 @@ async fn confirm_found(
 async fn find(effect: &EffectRequested, opened: &Opened) -> Result<Option<Written>, Failure> {
     match opened.connector.find(effect).await {
         Ok(found) => Ok(found),
-        // A record that may not be read, or not in this way, is as good as not there
-        // only for a system that says so; everything else is asked again later.
+        // Nothing may be concluded from not being able to read: it is asked again later.
         Err(error) => Err(Failure::transient(error)),
     }
 }

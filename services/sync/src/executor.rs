@@ -1,11 +1,11 @@
-use domain_effect::{Action, EffectEvent, EffectRequest};
+use domain_effect::{EffectEvent, EffectRequest, Phase};
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Decoder, Encoder, Outgoing, Record, SchemaRegistry};
 use platform_projector::{Cancellation, Executor, Failure, Journal};
 use schemas::{Effects, Outcomes};
 
 use crate::connectors::Connectors;
-use crate::effect::{Interruption, carry_out};
+use crate::effect::{Interruption, carry_out, fail, reason_to_stop};
 use crate::ledger::Ledger;
 
 /// Carries out the requests of `mesh.effects` and attests them on `mesh.outcomes`.
@@ -115,28 +115,41 @@ impl Executor for SyncExecutor {
         let mut ledger = Ledger::new(effect.clone(), &history, journal, cancel);
         let opened = self
             .connectors
-            .get(&request.meta.tenant, &effect.connector_id);
+            .get(&request.meta.tenant, &effect.connector_id)
+            .await;
         let done = match opened {
             Ok(Some(opened)) => carry_out(&effect, &opened, &mut ledger).await,
-            // Without the connector nothing can be written, nor a doubt be settled:
-            // a doubt waits until the connector is back.
-            Ok(None) if ledger.attempts() == 0 => {
-                let fail = Action::Fail {
-                    code: "unknown-connector".to_owned(),
-                    reason: format!("the tenant has no connector {}", effect.connector_id),
-                };
-                ledger.record(fail).await.map_err(Interruption::from)
+            Ok(None) => {
+                let reason = format!("the tenant has no connector {}", effect.connector_id);
+                without_connector(&mut ledger, ("unknown-connector".to_owned(), reason)).await
             }
-            Ok(None) => Err(Failure::transient(format!(
-                "connector {} is gone while an outcome is open",
-                effect.connector_id
-            ))
-            .into()),
-            Err(error) => Err(Failure::transient(error).into()),
+            // It may be mended before the effect has to be done.
+            Err(error) => match reason_to_stop(&effect, &ledger) {
+                Ok(Some(why)) => without_connector(&mut ledger, why).await,
+                Ok(None) => Err(Failure::transient(error).into()),
+                Err(interruption) => Err(interruption),
+            },
         };
         match done {
             Ok(()) | Err(Interruption::Shutdown) => Ok(()),
             Err(Interruption::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
+/// Without its connector nothing can be written, nor a doubt be settled: an
+/// effect that is in doubt waits until the connector is back.
+async fn without_connector(
+    ledger: &mut Ledger<'_>,
+    (code, reason): (String, String),
+) -> Result<(), Interruption> {
+    match ledger.phase() {
+        Phase::Requested | Phase::Reconciled { found: false } => {
+            Ok(fail(ledger, code, reason).await?)
+        }
+        Phase::Confirmed | Phase::Failed => Ok(()),
+        Phase::Attempted | Phase::Unknown | Phase::Reconciled { found: true } => {
+            Err(Failure::transient(format!("an outcome is open, but {reason}")).into())
         }
     }
 }

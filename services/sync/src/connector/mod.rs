@@ -17,6 +17,7 @@ pub(crate) trait Connector: Send + Sync {
     ) -> BoxFuture<'a, Result<Written, CallError>>;
 
     /// Reads the remote record and says whether it holds what the effect writes.
+    /// None also when the system says that there can be no such record.
     fn find<'a>(
         &'a self,
         effect: &'a EffectRequested,
@@ -36,6 +37,13 @@ pub(crate) enum CallError {
     /// The remote system looked at it and said no; repeating cannot help.
     #[error("{code}: {reason}")]
     Refused { code: &'static str, reason: String },
+    /// Not even called, to leave a system alone that is failing or asked for a
+    /// pause; this may be tried again as often as one likes.
+    #[error("held back: {reason}")]
+    Held {
+        reason: String,
+        retry_after: Duration,
+    },
     /// Certainly not written; repeating may help.
     #[error("not done: {reason}")]
     NotDone {

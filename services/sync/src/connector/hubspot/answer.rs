@@ -7,6 +7,12 @@ use serde_json::Value;
 
 use crate::connector::CallError;
 
+/// HubSpot's own status for an account that is being moved.
+const MIGRATING: u16 = 477;
+const LOCKED_FOR: Duration = Duration::from_secs(2);
+/// What is asked for beyond this is not believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
 /// An answer about the request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
@@ -62,13 +68,22 @@ pub(super) async fn judge(response: Response) -> Result<Reached, Error> {
             Reached::Answered(Answer::Unauthorised(reason))
         }
         StatusCode::TOO_MANY_REQUESTS => Reached::Answered(Answer::TooMany(retry_after)),
-        // Sent before the request is looked at.
-        StatusCode::SERVICE_UNAVAILABLE => Reached::Unwell(CallError::NotDone {
-            reason,
-            retry_after,
-        }),
+        // Locked for two seconds by a mass update, or moving to another data centre.
+        StatusCode::LOCKED => not_done(reason, retry_after.or(Some(LOCKED_FOR))),
+        status if status.as_u16() == MIGRATING => not_done(reason, retry_after),
+        // Who says when to come back has turned the request away. Without that, a
+        // 503 may as well be a proxy's that lost its backend halfway.
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => not_done(reason, retry_after),
+        StatusCode::REQUEST_TIMEOUT => Reached::Unwell(CallError::InDoubt { reason }),
         status if status.is_server_error() => Reached::Unwell(CallError::InDoubt { reason }),
         _ => Reached::Answered(Answer::Rejected(reason)),
+    })
+}
+
+fn not_done(reason: String, retry_after: Option<Duration>) -> Reached {
+    Reached::Unwell(CallError::NotDone {
+        reason,
+        retry_after,
     })
 }
 
@@ -99,7 +114,7 @@ fn describe(error: &Error) -> String {
     text
 }
 
-/// Seconds, as RFC 9110 section 10.2.3 has them; a date is not understood.
+/// Bounded seconds, as RFC 9110 section 10.2.3 has them; a date is not understood.
 fn retry_after(response: &Response) -> Option<Duration> {
     response
         .headers()
@@ -108,7 +123,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
         .ok()?
         .parse()
         .ok()
-        .map(Duration::from_secs)
+        .map(|seconds: u64| Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
 /// HubSpot's `message`, bounded, with the status before it.

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
 use super::answer::Answer;
-use super::record::{properties_of, written};
+use super::record::{objects_path, properties_of, written};
 use crate::connector::{CallError, Written};
 
 /// HubSpot's limit for one batch.
@@ -85,31 +85,58 @@ async fn work(api: Arc<Api>, mut line: mpsc::Receiver<Upsert>) {
     }
 }
 
-async fn send(api: &Api, object: &str, batch: Vec<Upsert>) {
-    let answer = request(api, object, &batch).await;
+async fn send(api: &Api, object: &str, mut batch: Vec<Upsert>) {
+    // Whoever does not wait any more has lost the effect to another process,
+    // where a later write to the same record may have begun.
+    batch.retain(|upsert| !upsert.answer.is_closed());
+    let answer = match batch.len() {
+        0 => return,
+        1 => return one_by_one(api, object, batch).await,
+        _ => request(api, object, &batch).await,
+    };
     match answer {
         Ok(Answer::Done(body)) => {
+            let mut open = Vec::new();
             for upsert in batch {
-                let result = outcome(&body, &upsert);
-                // Whoever asked may have given up; the effect is then resumed and read back.
-                let _ = upsert.answer.send(result);
+                match outcome(&body, &upsert) {
+                    Some(result) => upsert.give(result),
+                    None => open.push(upsert),
+                }
             }
+            one_by_one(api, object, open).await;
         }
         // One bad input can refuse a whole batch: ask one by one which it was.
-        Ok(refused) if batch.len() > 1 && !matches!(refused, Answer::TooMany(_)) => {
-            for upsert in batch {
-                let alone = std::slice::from_ref(&upsert);
-                let result = match request(api, object, alone).await {
-                    Ok(Answer::Done(body)) => outcome(&body, &upsert),
-                    Ok(other) => Err(other.into_error()),
-                    Err(error) => Err(error),
-                };
-                let _ = upsert.answer.send(result);
-            }
+        Ok(Answer::Rejected(_) | Answer::Conflict(_) | Answer::NotFound(_)) => {
+            one_by_one(api, object, batch).await;
         }
-        Ok(refused) => answer_all(batch, &refused.into_error()),
-        Err(error) => answer_all(batch, &error),
+        Ok(refused) => give_all(batch, &refused.into_error()),
+        Err(error) => give_all(batch, &error),
     }
+}
+
+async fn one_by_one(api: &Api, object: &str, batch: Vec<Upsert>) {
+    for upsert in batch {
+        let result = alone(api, object, &upsert).await;
+        upsert.give(result);
+    }
+}
+
+async fn alone(api: &Api, object: &str, upsert: &Upsert) -> Result<Written, CallError> {
+    let body = match request(api, object, std::slice::from_ref(upsert)).await? {
+        Answer::Done(body) => body,
+        refused => return Err(refused.into_error()),
+    };
+    if let Some(result) = outcome(&body, upsert) {
+        return result;
+    }
+    Err(match body["errors"].get(0) {
+        // It can be about no other.
+        Some(error) => refusal(error),
+        // Neither done nor refused: HubSpot's answer leaves it open.
+        None => CallError::InDoubt {
+            reason: "the batch's answer does not mention this record".to_owned(),
+        },
+    })
 }
 
 async fn request(api: &Api, object: &str, batch: &[Upsert]) -> Result<Answer, CallError> {
@@ -124,21 +151,28 @@ async fn request(api: &Api, object: &str, batch: &[Upsert]) -> Result<Answer, Ca
             })
         })
         .collect();
-    let path = format!("/crm/v3/objects/{object}/batch/upsert");
+    let path = format!("{}/batch/upsert", objects_path(object, None));
     let sent = api
         .request(Method::POST, &path)
         .json(&json!({ "inputs": inputs }));
     api.send(sent).await
 }
 
-fn answer_all(batch: Vec<Upsert>, error: &CallError) {
+fn give_all(batch: Vec<Upsert>, error: &CallError) {
     for upsert in batch {
-        let _ = upsert.answer.send(Err(error.clone()));
+        upsert.give(Err(error.clone()));
     }
 }
 
-/// What a batch's answer says of one of its inputs.
-fn outcome(body: &Value, upsert: &Upsert) -> Result<Written, CallError> {
+impl Upsert {
+    fn give(self, result: Result<Written, CallError>) {
+        // Whoever asked may have given up; the effect is then resumed and read back.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// What a batch's answer says of one of its inputs; none when it says nothing.
+fn outcome(body: &Value, upsert: &Upsert) -> Option<Result<Written, CallError>> {
     let empty = Vec::new();
     let results = body["results"].as_array().unwrap_or(&empty);
     let is_ours = |record: &&Value| {
@@ -146,22 +180,35 @@ fn outcome(body: &Value, upsert: &Upsert) -> Result<Written, CallError> {
             || record["properties"][&upsert.id_property] == upsert.external_id.as_str()
     };
     if let Some(record) = results.iter().find(is_ours) {
-        return written(record);
+        return Some(written(record));
     }
     let errors = body["errors"].as_array().unwrap_or(&empty);
-    let refusal = errors.iter().find(|error| {
+    let ours = errors.iter().find(|error| {
         error["context"]["objectWriteTraceId"]
             .as_array()
             .is_some_and(|ids| ids.iter().any(|id| id == upsert.trace_id.as_str()))
     });
-    match refusal {
-        Some(error) => Err(CallError::Refused {
-            code: "rejected",
-            reason: error["message"].as_str().unwrap_or("no message").to_owned(),
-        }),
-        // Neither done nor refused: HubSpot's answer leaves it open.
-        None => Err(CallError::InDoubt {
-            reason: "the batch's answer does not mention this record".to_owned(),
-        }),
-    }
+    ours.map(|error| Err(refusal(error)))
+}
+
+/// Why an input was not written, as an item of `errors` puts it.
+fn refusal(error: &Value) -> CallError {
+    let reason: String = error["message"]
+        .as_str()
+        .unwrap_or("no message")
+        .chars()
+        .take(500)
+        .collect();
+    let code = match error["category"].as_str() {
+        Some("RATE_LIMITS") => {
+            return CallError::NotDone {
+                reason,
+                retry_after: None,
+            };
+        }
+        Some("CONFLICT") => "conflict",
+        Some("OBJECT_NOT_FOUND") => "not-found",
+        _ => "rejected",
+    };
+    CallError::Refused { code, reason }
 }

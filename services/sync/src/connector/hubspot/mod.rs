@@ -7,21 +7,24 @@
 mod answer;
 mod batch;
 mod record;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain_effect::{EffectRequested, Operation};
 use futures::future::BoxFuture;
 use platform_http::reqwest::{Client, Method, RequestBuilder};
 use platform_http::{ClientOptions, client};
-use platform_resilience::{BreakerSettings, Circuit};
+use platform_resilience::{BreakerSettings, Circuit, Permit};
 use platform_vault::Zeroizing;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use self::answer::{Answer, Reached, in_doubt_or_not_done, judge};
 use self::batch::Batcher;
-use self::record::{properties_of, same_properties, written};
+use self::record::{check_address, objects_path, properties_of, same_properties, written};
 use crate::Error;
 use crate::connector::{CallError, Connector, Written};
 
@@ -36,7 +39,12 @@ pub(super) struct Api {
     base_url: String,
     token: Zeroizing<String>,
     circuit: Circuit,
+    /// Until when the portal asked to be left alone.
+    paused_until: Mutex<Option<Instant>>,
 }
+
+/// The pause after a 429 that names none.
+const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(1);
 
 impl HubSpot {
     /// # Errors
@@ -55,6 +63,7 @@ impl HubSpot {
                 &format!("connector/{connector_id}"),
                 BreakerSettings::default(),
             ),
+            paused_until: Mutex::default(),
         });
         Ok(Self {
             batcher: Batcher::start(Arc::clone(&api)),
@@ -68,7 +77,7 @@ impl HubSpot {
             effect.id_property.clone(),
             Value::String(effect.external_id.clone()),
         );
-        let path = format!("/crm/v3/objects/{}", effect.object);
+        let path = objects_path(&effect.object, None);
         let sent = self
             .api
             .request(Method::POST, &path)
@@ -104,7 +113,7 @@ impl HubSpot {
             return Ok(gone(effect));
         };
         let remote = written(&record)?;
-        let path = format!("/crm/v3/objects/{}/{}", effect.object, remote.remote_id);
+        let path = objects_path(&effect.object, Some(&remote.remote_id));
         match self
             .api
             .send(self.api.request(Method::DELETE, &path))
@@ -152,6 +161,7 @@ impl Connector for HubSpot {
         effect: &'a EffectRequested,
     ) -> BoxFuture<'a, Result<Written, CallError>> {
         Box::pin(async move {
+            check_address(effect)?;
             match effect.operation {
                 Operation::Create => self.create(effect).await,
                 Operation::Update => self.update(effect).await,
@@ -165,7 +175,18 @@ impl Connector for HubSpot {
         &'a self,
         effect: &'a EffectRequested,
     ) -> BoxFuture<'a, Result<Option<Written>, CallError>> {
-        Box::pin(self.find_record(effect))
+        Box::pin(async move {
+            let found = match check_address(effect) {
+                Ok(()) => self.find_record(effect).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                // What HubSpot refuses to look up this way, it refused to write
+                // this way: nothing can be there. Writing it again tells why.
+                Err(CallError::Refused { code, .. }) if code != "unauthorised" => Ok(None),
+                found => found,
+            }
+        })
     }
 }
 
@@ -181,12 +202,41 @@ impl Api {
         request
     }
 
-    /// Sends through the circuit breaker and sorts the answer.
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, CallError> {
-        let permit = self.circuit.admit().map_err(|refused| CallError::NotDone {
+    /// Leave to make a call; none while the circuit is open or a pause was asked for.
+    fn admit(&self) -> Result<Permit, CallError> {
+        let paused_until = *self.lock_pause();
+        if let Some(left) =
+            paused_until.and_then(|until| until.checked_duration_since(Instant::now()))
+            && !left.is_zero()
+        {
+            return Err(CallError::Held {
+                reason: "the portal asked for a pause".to_owned(),
+                retry_after: left,
+            });
+        }
+        self.circuit.admit().map_err(|refused| CallError::Held {
             reason: refused.to_string(),
-            retry_after: Some(refused.retry_after),
-        })?;
+            retry_after: refused.retry_after,
+        })
+    }
+
+    /// Leaves the portal alone, for all effects: it counts calls, not effects.
+    fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut paused_until = self.lock_pause();
+        *paused_until = Some(paused_until.map_or(until, |known| known.max(until)));
+    }
+
+    fn lock_pause(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        // An instant is never half written, so a poisoned lock still holds a good value.
+        self.paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends, unless calls are held back, and sorts the answer.
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, CallError> {
+        let permit = self.admit()?;
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
@@ -197,11 +247,21 @@ impl Api {
         let answer = match judge(response).await {
             Ok(Reached::Answered(answer)) => {
                 permit.success();
+                if let Answer::TooMany(retry_after) = &answer {
+                    self.pause(retry_after.unwrap_or(RATE_LIMIT_PAUSE));
+                }
                 answer
             }
             // It answered, but to say that it cannot: no better than no answer.
             Ok(Reached::Unwell(error)) => {
                 permit.failure();
+                if let CallError::NotDone {
+                    retry_after: Some(pause),
+                    ..
+                } = &error
+                {
+                    self.pause(*pause);
+                }
                 return Err(error);
             }
             Err(error) => {

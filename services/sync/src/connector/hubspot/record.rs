@@ -32,6 +32,24 @@ pub(super) fn properties_of(effect: &EffectRequested) -> Result<Map<String, Valu
         .collect()
 }
 
+/// Refuses what no path can address: an empty segment or one of dots, which URL
+/// parsers remove, would make it the path of something else.
+pub(super) fn check_address(effect: &EffectRequested) -> Result<(), CallError> {
+    for (what, text) in [
+        ("object", &effect.object),
+        ("id property", &effect.id_property),
+        ("external id", &effect.external_id),
+    ] {
+        if ["", ".", ".."].contains(&text.as_str()) {
+            return Err(CallError::Refused {
+                code: "rejected",
+                reason: format!("no record can be addressed by the {what} \"{text}\""),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the record holds every one of `properties`. HubSpot shows a cleared
 /// property as null or as empty text.
 pub(super) fn same_properties(record: &Value, properties: &Map<String, Value>) -> bool {
@@ -55,12 +73,21 @@ pub(super) fn written(record: &Value) -> Result<Written, CallError> {
     }
 }
 
+/// Path of the records of an object, or of one of them by HubSpot's own id.
+pub(super) fn objects_path(object: &str, id: Option<&str>) -> String {
+    let mut path = format!("/crm/v3/objects/{}", encoded(object));
+    if let Some(id) = id {
+        path.push('/');
+        path.push_str(&encoded(id));
+    }
+    path
+}
+
 /// Path and query of the effect's record, asking for the properties `names`.
 pub(super) fn path(effect: &EffectRequested, names: &[&str]) -> String {
     let mut path = format!(
-        "/crm/v3/objects/{}/{}?idProperty={}",
-        encoded(&effect.object),
-        encoded(&effect.external_id),
+        "{}?idProperty={}",
+        objects_path(&effect.object, Some(&effect.external_id)),
         encoded(&effect.id_property)
     );
     if !names.is_empty() {
@@ -71,7 +98,7 @@ pub(super) fn path(effect: &EffectRequested, names: &[&str]) -> String {
 }
 
 /// Percent-encodes what may not stand in a path segment or query value (RFC 3986, section 2.3).
-pub(super) fn encoded(text: &str) -> String {
+fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
