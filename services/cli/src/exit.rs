@@ -47,7 +47,7 @@ fn number(error: &anyhow::Error) -> u8 {
         if cause.is::<platform_config::Error>() {
             return 3;
         }
-        if cause.is::<Missing>() || is_missing(cause) {
+        if cause.is::<Missing>() || is_missing(cause) || is_unreachable(cause) {
             return 4;
         }
         if cause.is::<NotFound>() {
@@ -62,6 +62,22 @@ fn is_missing(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause
         .downcast_ref()
         .is_some_and(|error| matches!(error, Stack::NotInstalled { .. }))
+}
+
+/// Nobody listens where a server is said to be.
+fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether all that went wrong is that the reader of our output is gone.
+pub(crate) fn is_closed_output(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// The error and its causes on one line, a cause that repeats what was said
@@ -105,6 +121,9 @@ mod tests {
         assert_eq!(number(&not_installed.into()), 4);
 
         assert_eq!(number(&NotFound("no such trace".to_owned()).into()), 5);
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let refused = Err::<(), _>(refused).context("the gateway cannot be reached");
+        assert_eq!(number(&refused.unwrap_err()), 4);
         assert_eq!(number(&anyhow::anyhow!("broken")), 1);
     }
 

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if exit::is_closed_output(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("agentmesh: {}", exit::describe(&error));
             exit::code(&error)

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{Write, stdout};
 use std::path::Path;
 
-use anyhow::bail;
 use domain_kernel::{CorrelationId, EventId};
 use platform_postgres::Pool;
 use projections_audit::Entry;
 use serde_json::Value;
 
+use crate::exit::NotFound;
 use crate::settings;
 
 /// Prints every event of one correlation, each under the event that caused it.
@@ -28,7 +28,11 @@ pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()>
     let pool = Pool::connect(&settings.postgres)?;
     let entries = projections_audit::by_correlation(&pool, args.correlation_id).await?;
     if entries.is_empty() {
-        bail!("no event has the correlation id {}", args.correlation_id);
+        return Err(NotFound(format!(
+            "no event has the correlation id {}",
+            args.correlation_id
+        ))
+        .into());
     }
     let mut out = stdout().lock();
     if args.json {

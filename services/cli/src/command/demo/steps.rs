@@ -86,7 +86,7 @@ const RULES: [Rule; 14] = [
         what: |body, _| format!("{} is new", text(body, "delivery_id")),
         stored: |entry, facts| {
             format!(
-                "Redis {}idempotency:{}; for good in Postgres deliveries.delivery",
+                "Redis {}idempotency:{}; for good in Postgres deliveries.accepted",
                 facts.key_prefix, entry.correlation
             )
         },
