@@ -84,7 +84,12 @@ impl Gateway {
             sources: Sources::new(parts.view.clone(), parts.vault),
             policies: Policies::new(parts.view),
             idempotency,
-            appender: Appender::new(parts.producer.clone(), parts.encoder.clone(), deadline),
+            appender: Appender::new(
+                parts.producer.clone(),
+                parts.encoder.clone(),
+                deadline,
+                queue_limit(settings),
+            ),
             refusals,
             pool: parts.pool,
             log_trouble: Notify::new(),
@@ -101,4 +106,9 @@ impl Gateway {
         };
         (gateway, background)
     }
+}
+
+/// Nine tenths of what the producer holds: a delivery never has to wait for room.
+fn queue_limit(settings: &Settings) -> usize {
+    (settings.kafka.queue_max_messages as usize * 9 / 10).max(1)
 }

@@ -21,6 +21,9 @@ pub(crate) enum NotAppended {
     Log(#[source] platform_log::Error),
     #[error("the log did not acknowledge in time")]
     Deadline,
+    /// Waiting for room would only hold the sender and its body in memory.
+    #[error("too many records wait for the log")]
+    QueueFull,
 }
 
 /// Appends for the gateway.
@@ -29,6 +32,8 @@ pub(crate) struct Appender {
     producer: Producer,
     encoder: Encoder,
     deadline: Duration,
+    /// Records waiting for the log beyond which nothing more is taken.
+    queue_limit: usize,
 }
 
 /// What the events of one delivery have in common.
@@ -41,11 +46,17 @@ pub(crate) struct Context {
 }
 
 impl Appender {
-    pub(crate) fn new(producer: Producer, encoder: Encoder, deadline: Duration) -> Self {
+    pub(crate) fn new(
+        producer: Producer,
+        encoder: Encoder,
+        deadline: Duration,
+        queue_limit: usize,
+    ) -> Self {
         Self {
             producer,
             encoder,
             deadline,
+            queue_limit,
         }
     }
 
@@ -105,6 +116,9 @@ impl Appender {
         decision: &Recorded<PolicyEvent>,
         delivery: &Recorded<DeliveryEvent>,
     ) -> Result<(), NotAppended> {
+        if self.producer.in_flight() >= self.queue_limit {
+            return Err(NotAppended::QueueFull);
+        }
         let batch: Vec<Outgoing> = vec![
             self.encoder
                 .encode::<Decisions>(decision)
