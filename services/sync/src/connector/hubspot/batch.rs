@@ -79,7 +79,7 @@ async fn work(api: Arc<Api>, mut line: mpsc::Receiver<Upsert>) {
             batches.entry(group).or_default().push(upsert);
         }
         for ((object, _), batch) in batches {
-            metrics::histogram!("mesh_connector_batch_size").record(batch.len() as f64);
+            metrics::histogram!("agentmesh_connector_batch_records").record(batch.len() as f64);
             send(&api, &object, batch).await;
         }
     }
