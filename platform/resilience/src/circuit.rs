@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::breaker::{Admission, BreakerSettings, CircuitBreaker, CircuitState, Outcome};
 
 /// A circuit breaker shared by all callers of one remote system, reporting its
-/// state as the gauge `mesh_circuit_open` (0 closed, 1 open, 0.5 half open).
+/// state as the gauge `agentmesh_circuit_open` (0 closed, 1 open, 0.5 half open).
 #[derive(Debug, Clone)]
 pub struct Circuit {
     name: Arc<str>,
@@ -52,7 +52,7 @@ impl Circuit {
                 settled: false,
             }),
             Admission::Refused { retry_after } => {
-                metrics::counter!("mesh_circuit_refused_total", "circuit" => self.name.to_string())
+                metrics::counter!("agentmesh_circuit_refused_total", "circuit" => self.name.to_string())
                     .increment(1);
                 Err(Refused {
                     circuit: self.name.to_string(),
@@ -74,7 +74,7 @@ impl Circuit {
                 CircuitState::HalfOpen => 0.5,
                 CircuitState::Open => 1.0,
             };
-            metrics::gauge!("mesh_circuit_open", "circuit" => self.name.to_string()).set(level);
+            metrics::gauge!("agentmesh_circuit_open", "circuit" => self.name.to_string()).set(level);
             tracing::warn!(
                 circuit.name = %self.name,
                 circuit.from = before.as_str(),

@@ -1,4 +1,5 @@
-//! The names of attributes and metrics, in one place.
+//! The names of attributes, and of the metrics that more than one crate knows. A
+//! metric that only one crate writes is named where it is written.
 //!
 //! Attributes follow the OpenTelemetry semantic conventions for HTTP,
 //! messaging, GenAI and MCP; what those do not cover starts with `agentmesh.`.

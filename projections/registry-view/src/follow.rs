@@ -315,7 +315,7 @@ impl Follower {
                 }
                 Err(error) => {
                     error!(error = %error, record.offset = record.offset, "registry record is not readable and is left out");
-                    metrics::counter!("registry_view_poison_records_total").increment(1);
+                    metrics::counter!("agentmesh_registry_view_poison_records_total").increment(1);
                     return None;
                 }
             }

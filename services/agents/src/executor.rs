@@ -225,9 +225,9 @@ impl Run<'_> {
             }
             Err(failure) => self.fail(failure, duration_ms).await?,
         };
-        counter!("mesh_executions_total", "agent" => self.request.agent_id.clone(), "outcome" => outcome)
+        counter!("agentmesh_executions_total", "agent" => self.request.agent_id.clone(), "outcome" => outcome)
             .increment(1);
-        histogram!("mesh_execution_duration_seconds", "agent" => self.request.agent_id.clone())
+        histogram!("agentmesh_execution_duration_seconds", "agent" => self.request.agent_id.clone())
             .record(self.began.elapsed().as_secs_f64());
         info!(
             execution.outcome = outcome,

@@ -126,10 +126,10 @@ impl Service {
                 platform_rego::Error::Path { .. } => invalid(error.to_string()),
                 error => failed(&error),
             })?;
-        metrics::histogram!("policy_decision_seconds")
+        metrics::histogram!("agentmesh_policy_decision_seconds")
             .record(decided.duration_us as f64 / 1_000_000.0);
         let duration_ns = decided.duration_us.saturating_mul(1_000);
-        metrics::counter!("policy_decisions_total", "allow" => allow_label(decided.allow))
+        metrics::counter!("agentmesh_policy_decisions_total", "allow" => allow_label(decided.allow))
             .increment(1);
         // An answer is given once it is on the log, and not otherwise.
         self.recorder
@@ -222,7 +222,7 @@ fn unavailable(detail: &str) -> Problem {
 /// for an answer.
 fn failed(error: &platform_rego::Error) -> Problem {
     warn!(error = %error, "a policy could not be evaluated");
-    metrics::counter!("policy_errors_total").increment(1);
+    metrics::counter!("agentmesh_policy_errors_total").increment(1);
     opa(
         Problem::internal().detail("the policy could not be evaluated"),
         "internal_error",

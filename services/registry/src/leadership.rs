@@ -37,7 +37,7 @@ impl Candidate {
                 warn!(error = %error, cause = ?error, "registry leadership lost or not to be had");
             }
             self.leading.send_replace(false);
-            metrics::gauge!("registry_leader").set(0.0);
+            metrics::gauge!("agentmesh_registry_leader").set(0.0);
             self.component.not_ready("waiting for leadership");
             tokio::time::sleep(TRY_EVERY).await;
         }
@@ -76,7 +76,7 @@ impl Candidate {
             }
             if !self.leading.send_replace(true) {
                 info!("registry leads");
-                metrics::gauge!("registry_leader").set(1.0);
+                metrics::gauge!("agentmesh_registry_leader").set(1.0);
             }
             if self.view.is_connected() {
                 self.component.ready();

@@ -200,7 +200,7 @@ impl Writer {
         match tokio::time::timeout(READ_BACK, awaited.won()).await {
             Ok(Ok(true)) => {
                 info!(registry.stream = %stream, registry.version = version, "resource recorded");
-                metrics::counter!("registry_events_total").increment(1);
+                metrics::counter!("agentmesh_registry_events_total").increment(1);
                 Ok(())
             }
             Ok(Ok(false)) => {

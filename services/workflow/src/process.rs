@@ -157,7 +157,7 @@ impl Process for WorkflowProcess {
     fn decided(&self, _partition: i32, events: &[Recorded<WorkflowEvent>]) {
         for recorded in events {
             let name = Workflows::name(&recorded.event);
-            counter!("mesh_workflow_events_total", "event" => name).increment(1);
+            counter!("agentmesh_workflow_events_total", "event" => name).increment(1);
             info!(workflow.id = %recorded.meta.stream, workflow.event = name, "workflow went on");
         }
     }
