@@ -12,7 +12,7 @@ use common::{Bed, DEAD_LETTERS, PATIENCE, Running, bed, pressed};
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, SchemaRegistry};
 use platform_postgres::tokio_postgres::{Error, Transaction};
-use platform_postgres::{Checkpoints, Migration};
+use platform_postgres::{Checkpoints, Claimed, Migration};
 use platform_projector::{PgProjection, digest, rebuild_projection, run_projection};
 use platform_testkit::eventually;
 use tokio::sync::watch;
@@ -151,11 +151,32 @@ async fn a_commit_after_another_claimed_is_refused() {
     let other = Checkpoints::new("test_presses", "somebody else");
     let partitions: Vec<(&str, i32)> = (0..3).map(|number| ("mesh.presses", number)).collect();
     let claimed = other.claim(&bed.pool, &partitions).await.unwrap();
+    // The other one has dealt with all of these (and keeps its rows to itself).
+    let dealt_with: Vec<Claimed> = claimed
+        .iter()
+        .filter(|claim| claim.next_offset == 1)
+        .map(|claim| Claimed {
+            next_offset: 50,
+            ..claim.clone()
+        })
+        .collect();
+    assert_eq!(dealt_with.len(), 1);
+    let mut client = bed.pool.get().await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    other.advance(&tx, &dealt_with).await.unwrap();
+    tx.commit().await.unwrap();
     gate.send_replace(true);
 
-    // It claims again, because the group still assigns it the partitions, and
-    // reads from what the other committed, which is nothing more.
-    has_rows(&bed, 50).await;
+    // What the first one had in hand never shows: its commit is refused. It
+    // claims again, because the group still assigns it the partitions, and goes
+    // on behind what the other committed.
+    bed.press("a", 50..60).await;
+    has_rows(&bed, 11).await;
+    assert_eq!(
+        bed.number("SELECT count(*) FROM test_presses.applied WHERE number BETWEEN 1 AND 49")
+            .await,
+        Some(0)
+    );
     let generations = Checkpoints::positions(&bed.pool, "test_presses")
         .await
         .unwrap();
