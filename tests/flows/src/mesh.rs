@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+use std::ops::Deref as _;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
+use platform_config::Settings;
+use platform_testkit::{Proc, TestBed};
+
+use crate::{Crm, Observer, Registrar, Sender};
+
+/// Every role, those that others ask first.
+pub const ROLES: [&str; 10] = [
+    "crm-sandbox",
+    "agent-servers",
+    "registry",
+    "policy",
+    "projections",
+    "federation",
+    "sync",
+    "agents",
+    "workflow",
+    "gateway",
+];
+
+/// One process a role, on ground of its own, with the sample registered.
+/// Dropped, every process is killed.
+#[derive(Debug)]
+pub struct Mesh {
+    // Before the bed, so that they end before their database goes.
+    roles: Mutex<BTreeMap<&'static str, Proc>>,
+    bed: TestBed,
+}
+
+impl Mesh {
+    /// Prepares the servers with the commands an operator has, starts all roles
+    /// and registers the sample. `adjust` may change settings before that.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub async fn start(name: &str, adjust: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
+        let mut bed = TestBed::new(name).await?;
+        adjust(&mut bed.settings);
+        let mesh = Self {
+            roles: Mutex::default(),
+            bed,
+        };
+        tokio::try_join!(
+            mesh.run(&["topics", "apply"]),
+            mesh.run(&["schemas", "register"]),
+            mesh.run(&["migrate"]),
+        )?;
+        mesh.start_roles(&ROLES).await?;
+        let registrar = mesh.registrar()?;
+        registrar.sample().await?;
+        mesh.crm()?.prepare().await?;
+        Ok(mesh)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.bed.settings
+    }
+
+    /// Starts these roles side by side and waits until each is ready.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_roles(&self, roles: &[&'static str]) -> anyhow::Result<()> {
+        let started = roles.iter().map(|role| async move {
+            let mut process = Proc::spawn(role, &self.bed.settings)?;
+            process.ready().await?;
+            anyhow::Ok((*role, process))
+        });
+        let started = try_join_all(started).await?;
+        self.roles().extend(started);
+        Ok(())
+    }
+
+    /// Ends a role as a power cut would.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self, role: &str) -> anyhow::Result<()> {
+        let process = self.roles().remove(role);
+        process
+            .with_context(|| format!("role {role} does not run"))?
+            .kill()
+    }
+
+    /// Asks these roles to drain and end.
+    ///
+    /// # Errors
+    /// When one does not, or ends with an error.
+    pub async fn stop_roles(&self, roles: &[&str]) -> anyhow::Result<()> {
+        let stopped = roles.iter().map(|role| {
+            let process = self.roles().remove(*role);
+            async move {
+                let mut process = process.with_context(|| format!("role {role} does not run"))?;
+                let status = process.terminate().await?;
+                ensure!(status.success(), "role {role} ended with {status}");
+                Ok(())
+            }
+        });
+        try_join_all(stopped).await.map(drop)
+    }
+
+    /// Runs a command of the binary and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; says what it complained about.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Proc::command(&self.bed.settings)?;
+        command.args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(
+            output.status.success(),
+            "agentmesh {arguments:?} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn registrar(&self) -> anyhow::Result<Registrar> {
+        Registrar::new(self.settings())
+    }
+
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn sender(&self) -> anyhow::Result<Sender> {
+        Sender::new(self.settings())
+    }
+
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn crm(&self) -> anyhow::Result<Crm> {
+        Crm::new(self.settings())
+    }
+
+    /// # Errors
+    /// When a server cannot be reached.
+    pub async fn observer(&self) -> anyhow::Result<Observer> {
+        Observer::new(self.settings()).await
+    }
+
+    fn roles(&self) -> impl std::ops::DerefMut<Target = BTreeMap<&'static str, Proc>> + '_ {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        // A failed test is explained by what the roles said.
+        if std::thread::panicking() {
+            for process in self.roles().deref().values() {
+                tell_troubles(process);
+            }
+        }
+    }
+}
+
+/// Prints the last warnings and errors of a role.
+#[expect(clippy::print_stderr, reason = "this is a test's own output")]
+fn tell_troubles(process: &Proc) {
+    let text = std::fs::read_to_string(process.log()).unwrap_or_default();
+    let troubles: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("WARN") || line.contains("ERROR"))
+        .collect();
+    for line in &troubles[troubles.len().saturating_sub(8)..] {
+        eprintln!("{}: {line}", process.role());
+    }
+}
