@@ -83,7 +83,9 @@ impl Mesh {
             })
             .collect();
         let admin = Admin::new(&settings.kafka).unwrap();
-        admin.ensure_topics(&topics).await.unwrap();
+        eventually(PATIENCE, || admin.ensure_topics(&topics))
+            .await
+            .unwrap();
         let registry = SchemaRegistry::new(&settings.schema_registry).unwrap();
         let producer = Producer::new(&settings.kafka).unwrap();
         Self {
@@ -187,11 +189,18 @@ impl Mesh {
     pub(crate) async fn story(&self, effect: &EffectRequested) -> Vec<EffectEvent> {
         let settings = &self.bed.settings;
         let partitions = i32::try_from(settings.kafka.partitions).unwrap();
-        let starts = (0..partitions).map(|partition| (partition, 0));
-        let mut reader = PartitionReader::open(&settings.kafka, Outcomes::TOPIC, starts).unwrap();
+        // A broker under load may not lead a new topic at once.
+        let records = eventually(PATIENCE, || async move {
+            let starts = (0..partitions).map(|partition| (partition, 0));
+            PartitionReader::open(&settings.kafka, Outcomes::TOPIC, starts)?
+                .read_to_end()
+                .await
+        })
+        .await
+        .unwrap();
         let decoder = Decoder::<Outcomes>::new(self.registry.clone());
         let mut events = Vec::new();
-        for record in reader.read_to_end().await.unwrap() {
+        for record in records {
             let recorded = decoder.decode(&record).await.unwrap();
             if recorded.meta.stream == effect.effect_id.to_string() {
                 assert_eq!(recorded.meta.version, events.len() as u64 + 1);
