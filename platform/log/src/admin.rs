@@ -15,7 +15,10 @@ use crate::producer::MAX_RECORD_BYTES;
 use crate::{Error, client};
 
 const ASK: Duration = Duration::from_secs(15);
+/// A broker with many topics takes its time to make new ones.
+const LEADERS: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(800);
 
 /// What must not differ on a topic that is already there: events are never
 /// deleted by age or size, nor by key.
@@ -123,9 +126,8 @@ impl Admin {
     /// # Errors
     /// When the broker does not answer or has no such topic.
     pub async fn partition_count(&self, topic: &str) -> Result<u32, Error> {
-        let found = self.found().await?;
-        match found.get(&self.broker_topic(topic)) {
-            Some((partitions, _)) => Ok(*partitions),
+        match self.one(topic).await? {
+            Some((partitions, _)) => Ok(partitions),
             None => Err(Error::UnknownTopic {
                 topic: topic.to_owned(),
             }),
@@ -254,26 +256,46 @@ impl Admin {
     }
 
     async fn wait_for_leaders(&self, specs: &[TopicSpec]) -> Result<(), Error> {
-        let deadline = Instant::now() + ASK;
+        let deadline = Instant::now() + LEADERS;
+        let mut waiting: Vec<&TopicSpec> = specs.iter().collect();
+        let mut pause = LOOK_AGAIN;
         loop {
-            let found = self.found().await?;
-            let mut waiting = Vec::new();
-            for spec in specs {
-                match found.get(&self.broker_topic(&spec.name)) {
-                    Some((actual, true)) => same_partitions(spec, *actual)?,
-                    Some((_, false)) | None => waiting.push(spec.name.as_str()),
+            let mut still_waiting = Vec::new();
+            for spec in waiting {
+                match self.one(&spec.name).await? {
+                    Some((actual, true)) => same_partitions(spec, actual)?,
+                    Some((_, false)) | None => still_waiting.push(spec),
                 }
             }
+            waiting = still_waiting;
             if waiting.is_empty() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
+                let names: Vec<_> = waiting.iter().map(|spec| spec.name.as_str()).collect();
                 return Err(Error::NoLeader {
-                    topics: waiting.join(", "),
+                    topics: names.join(", "),
                 });
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
         }
+    }
+
+    /// One topic: asking for all of them is dear on a broker that has many.
+    async fn one(&self, topic: &str) -> Result<Option<(u32, bool)>, Error> {
+        let name = self.broker_topic(topic);
+        let answer = self
+            .blocking("a topic", move |client| {
+                client.inner().fetch_metadata(Some(&name), ASK)
+            })
+            .await?;
+        Ok(answer
+            .topics()
+            .iter()
+            .find(|topic| topic.error().is_none())
+            .map(size_and_leaders)
+            .filter(|(count, _)| *count > 0))
     }
 
     async fn found(&self) -> Result<Found, Error> {
@@ -287,12 +309,7 @@ impl Admin {
             .iter()
             .filter(|topic| topic.error().is_none());
         Ok(topics
-            .map(|topic| {
-                let partitions = topic.partitions();
-                let led = partitions.iter().all(|partition| partition.leader() >= 0);
-                let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
-                (topic.name().to_owned(), (count, led && count > 0))
-            })
+            .map(|topic| (topic.name().to_owned(), size_and_leaders(topic)))
             .collect())
     }
 
@@ -324,6 +341,13 @@ fn metadata(what: &str, source: KafkaError) -> Error {
         what: what.to_owned(),
         source,
     }
+}
+
+fn size_and_leaders(topic: &rdkafka::metadata::MetadataTopic) -> (u32, bool) {
+    let partitions = topic.partitions();
+    let led = partitions.iter().all(|partition| partition.leader() >= 0);
+    let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
+    (count, led && count > 0)
 }
 
 fn same_partitions(spec: &TopicSpec, actual: u32) -> Result<(), Error> {
