@@ -52,6 +52,8 @@ pub struct DeliveryRefused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AuthMethod {
     HmacSha256,
+    /// Plain SHA-256 over a secret and the signed bytes, as HubSpot once did.
+    Sha256,
     Ed25519,
     Bearer,
     Mtls,
@@ -71,6 +73,7 @@ impl AuthMethod {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha256 => "hmac-sha256",
+            Self::Sha256 => "sha256",
             Self::Ed25519 => "ed25519",
             Self::Bearer => "bearer",
             Self::Mtls => "mtls",
@@ -82,13 +85,19 @@ impl std::str::FromStr for AuthMethod {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Self::HmacSha256, Self::Ed25519, Self::Bearer, Self::Mtls]
-            .into_iter()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| UnknownName {
-                what: "auth method",
-                name: name.to_owned(),
-            })
+        [
+            Self::HmacSha256,
+            Self::Sha256,
+            Self::Ed25519,
+            Self::Bearer,
+            Self::Mtls,
+        ]
+        .into_iter()
+        .find(|known| known.as_str() == name)
+        .ok_or_else(|| UnknownName {
+            what: "auth method",
+            name: name.to_owned(),
+        })
     }
 }
 

@@ -52,7 +52,7 @@ pub enum Resource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub space: Space,
-    /// `standard-webhooks` or `github`.
+    /// `standard-webhooks`, `github`, `slack`, `hubspot-v3` or `hubspot-v2`.
     pub scheme: String,
     pub secrets: Vec<Secret>,
     /// JSON pointer (RFC 6901) to the event type; when absent, `event_type` is fixed.

@@ -5,7 +5,9 @@ mod bench;
 
 use std::sync::Arc;
 
-use bench::{Bench, OLD_SECRET, PATIENCE, SECRET, now, sign, sign_github};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bench::{Bench, OLD_SECRET, PATIENCE, SECRET, mac_of, now, sign, sign_github};
 use domain_delivery::{AuthMethod, DeliveryAccepted, DeliveryEvent, RefusalReason};
 use domain_kernel::{CorrelationId, Recorded};
 use domain_policy::PolicyEvent;
@@ -138,6 +140,76 @@ async fn github_is_recognised_by_body_and_event() {
     }
     assert_eq!(replayed, [false, true, false]);
     assert_eq!(accepted(bench.deliveries().await).len(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_is_answered_its_challenge_and_recognised_by_the_event_id() {
+    let bench = Bench::new("gateway_slack").await;
+    let gateway = bench.start().await;
+    let mut answers = Vec::new();
+    for body in [
+        r#"{"type":"url_verification","challenge":"c-1"}"#,
+        r#"{"event_id":"Ev1","event_type":"message","n":1}"#,
+        r#"{"event_id":"Ev1","event_type":"message","n":1}"#,
+    ] {
+        let timestamp = now().to_string();
+        let signature = hex::encode(mac_of(&format!("v0:{timestamp}:{body}")));
+        let answer = gateway
+            .post(
+                "slack",
+                &[
+                    ("content-type", "application/json"),
+                    ("x-slack-request-timestamp", &timestamp),
+                    ("x-slack-signature", &format!("v0={signature}")),
+                ],
+                body.as_bytes(),
+            )
+            .await;
+        answers.push((answer.status, answer.is_replayed(), answer.text));
+    }
+    assert_eq!(answers[0], (StatusCode::OK, false, "c-1".to_owned()));
+    assert_eq!((answers[1].0, answers[1].1), (StatusCode::ACCEPTED, false));
+    assert_eq!((answers[2].0, answers[2].1), (StatusCode::ACCEPTED, true));
+    let deliveries = accepted(bench.deliveries().await);
+    let ids: Vec<_> = deliveries
+        .iter()
+        .map(|d| d.event.delivery_id.as_str())
+        .collect();
+    assert_eq!(ids, ["Ev1"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hubspot_signs_the_public_uri() {
+    let mut bench = Bench::new("gateway_hubspot").await;
+    bench.settings.gateway.public_url = Some("https://mesh.example".to_owned());
+    let gateway = bench.start().await;
+    for (uri, expected) in [
+        (
+            "https://mesh.example/hooks/hubspot-v3",
+            StatusCode::ACCEPTED,
+        ),
+        (
+            "https://other.example/hooks/hubspot-v3",
+            StatusCode::UNAUTHORIZED,
+        ),
+    ] {
+        let millis = (now() * 1_000).to_string();
+        let signature = STANDARD.encode(mac_of(&format!("POST{uri}{BODY}{millis}")));
+        let answer = gateway
+            .post(
+                "hubspot-v3",
+                &[
+                    ("content-type", "application/json"),
+                    ("x-hubspot-request-timestamp", &millis),
+                    ("x-hubspot-signature-v3", &signature),
+                ],
+                BODY.as_bytes(),
+            )
+            .await;
+        assert_eq!(answer.status, expected, "{}", answer.text);
+    }
     gateway.stop().await;
 }
 

@@ -53,6 +53,8 @@ struct Delivered {
 enum Accepted {
     First(Answer),
     Repeat(Answer),
+    /// Slack asks whether the URL is ours; that is no delivery.
+    Challenge(String),
 }
 
 /// `POST /hooks/{source_id}`
@@ -76,6 +78,10 @@ pub(crate) async fn ingest(
                 .insert(REPLAYED, HeaderValue::from_static("true"));
             response
         }
+        Ok(Accepted::Challenge(challenge)) => {
+            metrics::answered("challenge");
+            (StatusCode::OK, challenge).into_response()
+        }
         Err(problem) => {
             metrics::answered(problem.slug);
             problem.into_response()
@@ -97,7 +103,10 @@ fn accepted(answer: &Answer) -> impl IntoResponse + use<> {
 async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Accepted, Problem> {
     let (parts, body) = request.into_parts();
     let delivered = receive(gateway, &parts, body).await?;
-    let (source, authentic) = authenticate(gateway, source_id, &parts.headers, &delivered)?;
+    let (source, authentic) = authenticate(gateway, source_id, &parts, &delivered)?;
+    if let Some(challenge) = challenge(&source, &delivered) {
+        return Ok(Accepted::Challenge(challenge));
+    }
     let parsed =
         json::parse(&delivered.body).map_err(|error| problems::not_json(error.to_string()))?;
 
@@ -230,26 +239,42 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 fn authenticate(
     gateway: &Gateway,
     source_id: &str,
-    headers: &HeaderMap,
+    parts: &Parts,
     delivered: &Delivered,
 ) -> Result<(Arc<KnownSource>, Authentic), Problem> {
+    let found = gateway.sources.get(source_id);
+    let scheme = match &found {
+        Some(source) => source.scheme,
+        None => Some(Scheme::guess(&parts.headers)),
+    };
+    let uri = if scheme.is_some_and(Scheme::signs_uri) {
+        format!("{}{}", gateway.public_url, parts.uri)
+    } else {
+        String::new()
+    };
     let presented = Presented {
-        headers,
+        method: parts.method.as_str(),
+        uri: &uri,
+        headers: &parts.headers,
         body: &delivered.body,
         body_sha256: &delivered.sha256,
         now: delivered.at,
         tolerance_seconds: gateway.timestamp_tolerance_seconds,
     };
-    let Some(source) = gateway.sources.get(source_id) else {
-        let scheme = Scheme::guess(headers);
+    let Some(source) = found else {
+        let scheme = Scheme::guess(&parts.headers);
         // Nobody's key explains nothing, so this is always a refusal.
         let _ = scheme.authenticate(gateway.sources.nobody(scheme), &presented);
         metrics::signature_failure("unknown-source");
         return Err(problems::not_authentic());
     };
-    let Some(scheme) = source.scheme else {
+    let Some(scheme) = scheme else {
         return Err(problems::source_unusable());
     };
+    if scheme.signs_uri() && gateway.public_url.is_empty() {
+        warn!(source.id = %source.id, "the source's scheme signs the URI: gateway.public_url has to be set");
+        return Err(problems::source_unusable());
+    }
     match scheme.authenticate(&source.keys, &presented) {
         Ok(authentic) => Ok((source, authentic)),
         Err(_) if !source.complete => Err(problems::source_unusable()),
@@ -266,6 +291,15 @@ fn authenticate(
             });
             Err(problems::not_authentic())
         }
+    }
+}
+
+/// What Slack wants back when a URL is registered with it, once it is known to
+/// be Slack that asks.
+fn challenge(source: &KnownSource, delivered: &Delivered) -> Option<String> {
+    match source.scheme {
+        Some(Scheme::Slack) => signature::challenge(&delivered.body),
+        _ => None,
     }
 }
 

@@ -117,8 +117,8 @@ impl Bench {
         bench
     }
 
-    /// Sources `zapier` (with an old secret that has run out) and `github` of
-    /// tenant `acme`, with a policy; `lonely` of a tenant without one.
+    /// Sources `zapier` (with an old secret that has run out), `github`, `slack`
+    /// and `hubspot-v3` of tenant `acme`, with a policy; `lonely` of a tenant without one.
     async fn register_all(&self) {
         let past = Timestamp::from_millis(1_000);
         let zapier = [("new", SECRET, None), ("old", OLD_SECRET, Some(past))];
@@ -131,6 +131,10 @@ impl Bench {
         .await;
         self.register("acme", "github", self.source("github", "github", &github))
             .await;
+        for scheme in ["slack", "hubspot-v3"] {
+            self.register("acme", scheme, self.source(scheme, scheme, &github))
+                .await;
+        }
         self.register(
             "lonely",
             "lonely",
@@ -326,9 +330,14 @@ pub(crate) fn sign(secret: &str, id: &str, timestamp: i64, body: &str) -> (i64, 
     (timestamp, format!("v1,{mac}"))
 }
 
+/// HMAC-SHA256 under the secret of the sources that have a plain one.
+pub(crate) fn mac_of(text: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
 /// The value of GitHub's signature header.
 pub(crate) fn sign_github(body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(GITHUB_SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    format!("sha256={}", hex::encode(mac_of(body)))
 }

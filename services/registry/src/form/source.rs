@@ -7,7 +7,14 @@ use super::fields::Fields;
 use super::secret::{self, ClearSecrets, PRIMARY, Shape};
 
 const STANDARD_WEBHOOKS: &str = "standard-webhooks";
-const SCHEMES: [&str; 2] = [STANDARD_WEBHOOKS, "github"];
+const GITHUB: &str = "github";
+const SCHEMES: [&str; 5] = [
+    STANDARD_WEBHOOKS,
+    GITHUB,
+    "slack",
+    "hubspot-v3",
+    "hubspot-v2",
+];
 
 pub(super) fn read(fields: &mut Fields<'_>, clear: &mut ClearSecrets) -> Resource {
     let space = check::name(fields, "space");
@@ -51,7 +58,7 @@ pub(super) fn read(fields: &mut Fields<'_>, clear: &mut ClearSecrets) -> Resourc
     let event_type_pointer = check::optional_pointer(fields, "event_type_pointer");
     let event_type = fields.optional_text("event_type");
     // GitHub names the event in a header, so neither is needed there.
-    if event_type_pointer.is_none() && event_type.is_none() && scheme == STANDARD_WEBHOOKS {
+    if event_type_pointer.is_none() && event_type.is_none() && scheme != GITHUB {
         fields.issue(
             "event_type_pointer",
             "is required unless event_type is given",

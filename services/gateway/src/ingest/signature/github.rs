@@ -81,6 +81,8 @@ mod tests {
         authenticate(
             &[Scheme::Github.key("k", SECRET, None, None).unwrap()],
             &Presented {
+                method: "POST",
+                uri: "",
                 headers: &map,
                 body,
                 body_sha256: "d1",

@@ -10,3 +10,14 @@ pub(super) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
     value.to_str().ok()
 }
+
+/// Digits of a timestamp, in seconds or milliseconds: enough for 30,000 years.
+const MAX_TIMESTAMP_DIGITS: usize = 15;
+
+/// The number in a timestamp header: digits and nothing else.
+pub(super) fn number(timestamp: &str) -> Option<i64> {
+    let plain = !timestamp.is_empty()
+        && timestamp.len() <= MAX_TIMESTAMP_DIGITS
+        && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { timestamp.parse().ok() } else { None }
+}

@@ -7,7 +7,11 @@
 
 mod github;
 mod headers;
+mod hubspot;
+mod slack;
 mod standard_webhooks;
+
+pub(crate) use slack::challenge;
 
 use std::str::FromStr;
 
@@ -15,7 +19,7 @@ use domain_delivery::{AuthMethod, RefusalReason};
 use domain_kernel::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use platform_http::axum::http::HeaderMap;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// Signatures looked at in one header. A sender that rotates sends two or three.
@@ -26,6 +30,9 @@ pub const MAX_SIGNATURES: usize = 64;
 pub enum Scheme {
     StandardWebhooks,
     Github,
+    Slack,
+    HubspotV3,
+    HubspotV2,
 }
 
 /// A scheme a source may name but this version cannot check.
@@ -35,6 +42,14 @@ pub struct UnsupportedScheme {
     pub name: String,
 }
 
+/// What a secret makes of bytes.
+#[derive(Clone)]
+enum Function {
+    Hmac(Hmac<Sha256>),
+    /// Plain SHA-256 over the secret and then the bytes.
+    Prefixed(Sha256),
+}
+
 /// A key under which MACs are computed, prepared once.
 #[derive(Clone)]
 pub struct Key {
@@ -42,12 +57,16 @@ pub struct Key {
     pub id: String,
     pub valid_from: Option<Timestamp>,
     pub valid_until: Option<Timestamp>,
-    mac: Hmac<Sha256>,
+    function: Function,
 }
 
 /// What a sender presented.
 #[derive(Debug, Clone, Copy)]
 pub struct Presented<'a> {
+    pub method: &'a str,
+    /// The whole URI as the sender addressed it; only looked at by schemes that
+    /// [sign it](Scheme::signs_uri).
+    pub uri: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
     /// Lowercase hexadecimal SHA-256 of the body.
@@ -77,6 +96,18 @@ pub struct NotAuthentic {
     pub detail: &'static str,
 }
 
+impl Presented<'_> {
+    /// # Errors
+    /// When what was signed at `millis` since 1970 is too old, or not yet born.
+    fn fresh(&self, millis: i64) -> Result<(), NotAuthentic> {
+        let now = self.now.as_millis().div_euclid(1_000);
+        if now.abs_diff(millis.div_euclid(1_000)) > self.tolerance_seconds {
+            return Err(NotAuthentic::stale("the timestamp is too far from now"));
+        }
+        Ok(())
+    }
+}
+
 impl NotAuthentic {
     const fn bad(detail: &'static str) -> Self {
         Self {
@@ -94,13 +125,27 @@ impl NotAuthentic {
 }
 
 impl Scheme {
-    pub const ALL: [Self; 2] = [Self::StandardWebhooks, Self::Github];
+    pub const ALL: [Self; 5] = [
+        Self::StandardWebhooks,
+        Self::Github,
+        Self::Slack,
+        Self::HubspotV3,
+        Self::HubspotV2,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StandardWebhooks => "standard-webhooks",
             Self::Github => "github",
+            Self::Slack => "slack",
+            Self::HubspotV3 => "hubspot-v3",
+            Self::HubspotV2 => "hubspot-v2",
         }
+    }
+
+    /// Whether the URI is among what is signed.
+    pub const fn signs_uri(self) -> bool {
+        matches!(self, Self::HubspotV3 | Self::HubspotV2)
     }
 
     /// Which scheme a request looks like, so that a source nobody knows costs
@@ -108,6 +153,12 @@ impl Scheme {
     pub fn guess(headers: &HeaderMap) -> Self {
         if headers.contains_key(github::SIGNATURE) {
             Self::Github
+        } else if headers.contains_key(slack::SIGNATURE) {
+            Self::Slack
+        } else if headers.contains_key(hubspot::SIGNATURE_V3) {
+            Self::HubspotV3
+        } else if headers.contains_key(hubspot::SIGNATURE_V2) {
+            Self::HubspotV2
         } else {
             Self::StandardWebhooks
         }
@@ -122,15 +173,18 @@ impl Scheme {
         valid_from: Option<Timestamp>,
         valid_until: Option<Timestamp>,
     ) -> Option<Key> {
-        let mac = match self {
-            Self::StandardWebhooks => standard_webhooks::mac(secret)?,
-            Self::Github => mac_of(secret.as_bytes())?,
+        let function = match self {
+            Self::StandardWebhooks => Function::Hmac(standard_webhooks::mac(secret)?),
+            Self::Github | Self::Slack | Self::HubspotV3 => {
+                Function::Hmac(mac_of(secret.as_bytes())?)
+            }
+            Self::HubspotV2 => Function::Prefixed(prefixed_by(secret.as_bytes())?),
         };
         Some(Key {
             id: id.to_owned(),
             valid_from,
             valid_until,
-            mac,
+            function,
         })
     }
 
@@ -146,6 +200,9 @@ impl Scheme {
         match self {
             Self::StandardWebhooks => standard_webhooks::authenticate(keys, presented),
             Self::Github => github::authenticate(keys, presented),
+            Self::Slack => slack::authenticate(keys, presented),
+            Self::HubspotV3 => hubspot::authenticate_v3(keys, presented),
+            Self::HubspotV2 => hubspot::authenticate_v2(keys, presented),
         }
     }
 }
@@ -189,6 +246,30 @@ fn mac_of(key: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(key).ok()
 }
 
+/// A digest that begins with the secret; none for the empty secret.
+fn prefixed_by(secret: &[u8]) -> Option<Sha256> {
+    (!secret.is_empty()).then(|| Sha256::new_with_prefix(secret))
+}
+
+impl Function {
+    fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        match self.clone() {
+            Self::Hmac(mut mac) => {
+                for part in parts {
+                    mac.update(part);
+                }
+                mac.finalize().into_bytes().into()
+            }
+            Self::Prefixed(mut digest) => {
+                for part in parts {
+                    Digest::update(&mut digest, part);
+                }
+                digest.finalize().into()
+            }
+        }
+    }
+}
+
 /// The first valid key under which the signed `parts` have one of the
 /// `candidates` as their MAC. Every valid key is tried and every candidate
 /// compared, whichever matches.
@@ -200,11 +281,7 @@ fn matching_key<'k>(
 ) -> Option<&'k Key> {
     let mut found = None;
     for key in keys.iter().filter(|key| key.is_valid_at(now)) {
-        let mut mac = key.mac.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        let computed = mac.finalize().into_bytes();
+        let computed = key.function.of(parts);
         let mut matches = Choice::from(0);
         for candidate in candidates {
             matches |= candidate.as_slice().ct_eq(computed.as_slice());
@@ -242,11 +319,7 @@ mod tests {
     #[test]
     fn the_first_of_two_valid_keys_is_named() {
         let keys = [key("old", None, None), key("new", None, None)];
-        let computed = {
-            let mut mac = keys[0].mac.clone();
-            mac.update(b"body");
-            <[u8; 32]>::from(mac.finalize().into_bytes())
-        };
+        let computed = keys[0].function.of(&[b"body"]);
         let found = matching_key(
             &keys,
             Timestamp::from_millis(0),
