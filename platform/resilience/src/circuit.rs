@@ -74,7 +74,8 @@ impl Circuit {
                 CircuitState::HalfOpen => 0.5,
                 CircuitState::Open => 1.0,
             };
-            metrics::gauge!("agentmesh_circuit_open", "circuit" => self.name.to_string()).set(level);
+            metrics::gauge!("agentmesh_circuit_open", "circuit" => self.name.to_string())
+                .set(level);
             tracing::warn!(
                 circuit.name = %self.name,
                 circuit.from = before.as_str(),
