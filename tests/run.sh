@@ -59,11 +59,21 @@ advisories() {
     "$tools/bin/cargo-deny" --locked --workspace check --disable-fetch advisories
 }
 
+# Whether compose.yaml means what it says, where the plugin is there to ask.
+compose() {
+    if ! docker compose version >/dev/null 2>&1; then
+        echo "docker compose is not here: compose.yaml is NOT checked"
+        return
+    fi
+    docker compose --file compose.yaml config --quiet
+}
+
 stop_servers() { "$target/debug/agentmesh" stack down --dir target/test-stack; }
 
 lint() {
     step "format" cargo fmt --all --check
     step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+    step "compose.yaml" compose
     step "install cargo-deny" install_cargo_deny && {
         step "licenses, bans, sources" deny
         step "advisories" advisories
