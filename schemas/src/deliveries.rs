@@ -16,8 +16,8 @@ const TOPIC: &str = "mesh.deliveries";
 pub(crate) static ACCEPTED: Form = Form::new(
     TOPIC,
     "DeliveryAccepted",
-    1,
-    include_str!("../avro/mesh.deliveries/DeliveryAccepted/v1.avsc"),
+    2,
+    include_str!("../avro/mesh.deliveries/DeliveryAccepted/v2.avsc"),
 );
 pub(crate) static REFUSED: Form = Form::new(
     TOPIC,
@@ -118,6 +118,16 @@ pub(crate) struct DeliveryAccepted<'a> {
     signed_headers: Vec<Header<'a>>,
     event_type: Text<'a>,
     subject: Option<Text<'a>>,
+    // Since version 2. Before it, URIs were signed but not kept, and nothing
+    // was put into quarantine.
+    #[serde(default)]
+    request_method: Option<Text<'a>>,
+    #[serde(default)]
+    request_uri: Option<Text<'a>>,
+    #[serde(default)]
+    source_version: Option<u64>,
+    #[serde(default)]
+    quarantine: Option<Text<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +168,10 @@ impl<'a> From<&'a domain::DeliveryAccepted> for DeliveryAccepted<'a> {
                 .collect(),
             event_type: (&event.event_type).into(),
             subject: maybe_borrowed(&event.subject),
+            request_method: event.request.as_ref().map(|line| (&line.method).into()),
+            request_uri: event.request.as_ref().map(|line| (&line.uri).into()),
+            source_version: event.source_version,
+            quarantine: event.quarantine.map(|why| why.as_str().into()),
         }
     }
 }
@@ -183,6 +197,18 @@ impl TryFrom<DeliveryAccepted<'_>> for domain::DeliveryAccepted {
                 .collect(),
             event_type: published.event_type.into_owned(),
             subject: maybe_owned(published.subject),
+            request: match (published.request_method, published.request_uri) {
+                (Some(method), Some(uri)) => Some(domain::RequestLine {
+                    method: method.into_owned(),
+                    uri: uri.into_owned(),
+                }),
+                _ => None,
+            },
+            source_version: published.source_version,
+            quarantine: match published.quarantine {
+                Some(why) => Some(why.parse()?),
+                None => None,
+            },
         })
     }
 }

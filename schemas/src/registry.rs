@@ -16,8 +16,8 @@ const TOPIC: &str = "mesh.registry";
 pub(crate) static SOURCE: Form = Form::new(
     TOPIC,
     "SourceDefined",
-    1,
-    include_str!("../avro/mesh.registry/SourceDefined/v1.avsc"),
+    2,
+    include_str!("../avro/mesh.registry/SourceDefined/v2.avsc"),
 );
 pub(crate) static AGENT: Form = Form::new(
     TOPIC,
@@ -180,6 +180,12 @@ struct SourceDefined<'a> {
     subject_pointer: Option<Text<'a>>,
     text_pointers: Vec<Text<'a>>,
     content_pointer: Option<Text<'a>>,
+    // Since version 2. Before it, every scheme had a name and every event type
+    // was taken in.
+    #[serde(default)]
+    signing: Option<Text<'a>>,
+    #[serde(default)]
+    event_types: Option<Vec<Text<'a>>>,
 }
 
 impl<'a> SourceDefined<'a> {
@@ -195,6 +201,9 @@ impl<'a> SourceDefined<'a> {
             subject_pointer: maybe_borrowed(&resource.subject_pointer),
             text_pointers: borrowed(&resource.text_pointers),
             content_pointer: maybe_borrowed(&resource.content_pointer),
+            signing: resource.signing.as_ref().map(|json| json.as_str().into()),
+            event_types: (!resource.event_types.is_empty())
+                .then(|| borrowed(&resource.event_types)),
         }
     }
 }
@@ -215,6 +224,11 @@ impl TryFrom<SourceDefined<'_>> for ResourceDefined {
                 subject_pointer: maybe_owned(published.subject_pointer),
                 text_pointers: owned(published.text_pointers),
                 content_pointer: maybe_owned(published.content_pointer),
+                signing: match published.signing {
+                    Some(text) => Some(json("signing", text)?),
+                    None => None,
+                },
+                event_types: owned(published.event_types.unwrap_or_default()),
             }),
         })
     }

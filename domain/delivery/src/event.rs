@@ -34,6 +34,30 @@ pub struct DeliveryAccepted {
     pub event_type: String,
     /// Whom or what it is about, read from the body by the source's pointer.
     pub subject: Option<String>,
+    /// The method of the request and the URI as the sender addressed it, where
+    /// the scheme signs them.
+    pub request: Option<RequestLine>,
+    /// Which version of the source said how it was to be checked; unknown of
+    /// what was recorded before this was kept.
+    pub source_version: Option<u64>,
+    /// Why it is kept but handed to nobody. It is the sender's, so it is not
+    /// turned away; and it is not what the source was registered for.
+    pub quarantine: Option<Quarantine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestLine {
+    pub method: String,
+    pub uri: String,
+}
+
+/// Why a delivery waits for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Quarantine {
+    /// The source lists the event types it sends, and this is none of them.
+    UnknownEventType,
+    /// The body lacks what the source says agents are shown of it.
+    NoContent,
 }
 
 /// Something came in and was turned away. Without the body: it is not trusted.
@@ -57,6 +81,9 @@ pub enum AuthMethod {
     Ed25519,
     Bearer,
     Mtls,
+    /// For senders that sign with nothing newer.
+    HmacSha1,
+    HmacSha512,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,6 +104,8 @@ impl AuthMethod {
             Self::Ed25519 => "ed25519",
             Self::Bearer => "bearer",
             Self::Mtls => "mtls",
+            Self::HmacSha1 => "hmac-sha1",
+            Self::HmacSha512 => "hmac-sha512",
         }
     }
 }
@@ -91,6 +120,8 @@ impl std::str::FromStr for AuthMethod {
             Self::Ed25519,
             Self::Bearer,
             Self::Mtls,
+            Self::HmacSha1,
+            Self::HmacSha512,
         ]
         .into_iter()
         .find(|known| known.as_str() == name)
@@ -98,6 +129,29 @@ impl std::str::FromStr for AuthMethod {
             what: "auth method",
             name: name.to_owned(),
         })
+    }
+}
+
+impl Quarantine {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownEventType => "unknown-event-type",
+            Self::NoContent => "no-content",
+        }
+    }
+}
+
+impl std::str::FromStr for Quarantine {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::UnknownEventType, Self::NoContent]
+            .into_iter()
+            .find(|known| known.as_str() == name)
+            .ok_or_else(|| UnknownName {
+                what: "reason of quarantine",
+                name: name.to_owned(),
+            })
     }
 }
 

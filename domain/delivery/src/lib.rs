@@ -5,4 +5,7 @@ mod error;
 mod event;
 
 pub use error::UnknownName;
-pub use event::{AuthMethod, DeliveryAccepted, DeliveryEvent, DeliveryRefused, RefusalReason};
+pub use event::{
+    AuthMethod, DeliveryAccepted, DeliveryEvent, DeliveryRefused, Quarantine, RefusalReason,
+    RequestLine,
+};

@@ -52,8 +52,10 @@ pub enum Resource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub space: Space,
-    /// `standard-webhooks`, `github`, `slack`, `hubspot-v3` or `hubspot-v2`.
+    /// The name of a signature scheme, such as `standard-webhooks`, or `custom`.
     pub scheme: String,
+    /// Of scheme `custom`, what it is: a JSON object.
+    pub signing: Option<Json>,
     pub secrets: Vec<Secret>,
     /// JSON pointer (RFC 6901) to the event type; when absent, `event_type` is fixed.
     pub event_type_pointer: Option<String>,
@@ -65,6 +67,9 @@ pub struct Source {
     pub text_pointers: Vec<String>,
     /// JSON pointer to what agents are shown; absent means the whole body.
     pub content_pointer: Option<String>,
+    /// The event types it sends; none listed means any. A delivery of another
+    /// type is kept and waits for an operator.
+    pub event_types: Vec<String>,
 }
 
 /// A secret with the window in which it counts. Two overlap during a rotation.

@@ -139,6 +139,11 @@ impl Proc {
         Ok(self.identity.signal(Signal::CONT)?)
     }
 
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn is_alive(&self) -> bool {
         self.identity.is_alive()
     }
@@ -221,6 +226,13 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
         "gateway.max_body_bytes",
         &s.gateway.max_body_bytes.to_string(),
     );
+    set(
+        "gateway.request_timeout_ms",
+        &s.gateway.request_timeout_ms.to_string(),
+    );
+    if let Some(url) = &s.gateway.public_url {
+        set("gateway.public_url", url);
+    }
     set("registry.listen", &s.registry.listen.to_string());
     set("policy.listen", &s.policy.listen.to_string());
     set("federation.listen", &s.federation.listen.to_string());

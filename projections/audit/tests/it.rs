@@ -30,6 +30,9 @@ async fn every_event_is_kept_once_in_causal_order() {
             signed_headers: Vec::new(),
             event_type: "blob".to_owned(),
             subject: None,
+            request: None,
+            source_version: None,
+            quarantine: None,
         }),
     );
     let workflow_id = WorkflowId::derive(&["w"]);

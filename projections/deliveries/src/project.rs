@@ -133,6 +133,9 @@ mod tests {
             signed_headers: Vec::new(),
             event_type: "ticket".to_owned(),
             subject: Some("ada".to_owned()),
+            request: None,
+            source_version: None,
+            quarantine: None,
         });
         let changes = project(&recorded(event), &position());
         let [Change::Accepted(row)] = changes.as_slice() else {

@@ -25,6 +25,9 @@ fn acceptance(body: &[u8]) -> DeliveryEvent {
         signed_headers: Vec::new(),
         event_type: "support.ticket.created".to_owned(),
         subject: Some("nul\0ada".to_owned()),
+        request: None,
+        source_version: None,
+        quarantine: None,
     })
 }
 

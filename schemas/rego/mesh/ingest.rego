@@ -4,7 +4,8 @@
 #   Asked by the gateway about each authenticated webhook, before anything is
 #   appended to the log. Nothing is allowed unless every demand below is met,
 #   and each one that is not gives its reason.
-#   Input: tenant, space, source, scheme, auth, event_type, subject, body (parsed), body_bytes.
+#   Input: tenant, space, source, scheme, auth, event_type, subject,
+#   quarantine (why it will wait for an operator, or null), body (parsed), body_bytes.
 package mesh.ingest
 
 default allow := false
@@ -29,7 +30,13 @@ demands contains sprintf("the body claims tenant %v", [input.body.tenant]) if {
 	input.body.tenant != input.tenant
 }
 
-signed if input.auth in {"hmac-sha256", "ed25519"}
+signed if input.auth in {"hmac-sha256", "hmac-sha512", "ed25519"}
+
+# What waits for an operator goes nowhere, and its sender would only repeat it.
+known_event_type if is_string(input.quarantine)
+
+# What waits for an operator goes nowhere, and its sender would only repeat it.
+known_event_type if is_string(input.quarantine)
 
 known_event_type if {
 	some prefix in event_type_prefixes

@@ -32,6 +32,13 @@ test_a_bearer_token_is_no_signature if {
 	ingest.reasons == {"the sender was not authenticated by a signature"} with input as bearer
 }
 
+test_what_waits_for_an_operator_may_be_of_any_type if {
+	waiting := altered({"event_type": "unknown", "quarantine": "unknown-event-type"})
+	ingest.allow with input as waiting
+	null_is_none := altered({"event_type": "unknown", "quarantine": null})
+	not ingest.allow with input as null_is_none
+}
+
 test_another_event_type_is_denied if {
 	invoice := altered({"event_type": "billing.invoice.paid"})
 	not ingest.allow with input as invoice

@@ -90,7 +90,8 @@ fn absent_parts_come_back_absent() {
         accepted.body.clear();
         let event = AnyEvent::Delivery(domain_delivery::DeliveryEvent::Accepted(accepted));
         let datum = event.encode().unwrap();
-        assert_eq!(decode(entry(&event), 1, &datum), event);
+        let entry = entry(&event);
+        assert_eq!(decode(entry, entry.version, &datum), event);
     }
 }
 

@@ -81,6 +81,9 @@ pub(crate) fn accepted(body: &[u8]) -> DeliveryAccepted {
         ],
         event_type: s("support.ticket.created"),
         subject: Some(s("ada@example.com")),
+        request: None,
+        source_version: None,
+        quarantine: None,
     }
 }
 
@@ -413,6 +416,8 @@ fn registry() -> Vec<AnyEvent> {
             subject_pointer: Some(s("/payload/customer/email")),
             text_pointers: vec![s("/payload/subject"), s("/payload/body")],
             content_pointer: Some(s("/payload")),
+            signing: None,
+            event_types: Vec::new(),
         }),
         Resource::Agent(registry::Agent {
             name: s("ChatGPT Customer Support"),

@@ -51,6 +51,7 @@ fn json_fields_are_marked() {
         "output",
         "properties",
         "result",
+        "signing",
     ];
     assert_eq!(marked, expected.map(String::from).into());
 }

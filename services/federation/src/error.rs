@@ -16,8 +16,8 @@ pub enum Error {
 /// Why a delivery cannot become a context, however often it is tried.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    #[error("the body is not JSON")]
-    NotJson(#[source] serde_json::Error),
+    #[error("the body cannot be read: {0}")]
+    NotJson(String),
     #[error("the body has nothing at {pointer}, where its source keeps the content")]
     NoContent { pointer: String },
 }

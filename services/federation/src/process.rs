@@ -99,6 +99,8 @@ impl Process for FederationProcess {
     ) -> Result<Option<Recorded<DeliveryAccepted>>, DecodeError> {
         let Recorded { meta, event } = self.deliveries.decode(record).await?;
         Ok(match event {
+            // It waits for an operator; no agent is shown it.
+            DeliveryEvent::Accepted(event) if event.quarantine.is_some() => None,
             DeliveryEvent::Accepted(event) => Some(Recorded { meta, event }),
             // Nobody is to be shown what was turned away.
             DeliveryEvent::Refused(_) => None,

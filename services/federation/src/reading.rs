@@ -2,6 +2,7 @@ use domain_context::{Profile, Received, context_id};
 use domain_delivery::DeliveryAccepted;
 use domain_kernel::{Json, Metadata};
 use domain_registry::Source;
+use platform_webhooks::document;
 use projections_context_vectors::profile;
 use serde_json::Value;
 
@@ -25,7 +26,13 @@ pub(crate) fn read(
     source: Option<&Source>,
     model_digest: &str,
 ) -> Result<Reading, Unreadable> {
-    let body: Value = serde_json::from_slice(&delivery.body).map_err(Unreadable::NotJson)?;
+    let body = document(
+        &delivery.scheme,
+        &delivery.content_type,
+        &delivery.body,
+        |bytes| serde_json::from_slice::<Value>(bytes),
+    )
+    .map_err(Unreadable::NotJson)?;
     let content = match source.and_then(|source| source.content_pointer.as_ref()) {
         // To show the whole body instead would show what is not to be shown.
         Some(pointer) => body.pointer(pointer).ok_or_else(|| Unreadable::NoContent {
@@ -133,6 +140,9 @@ mod tests {
             signed_headers: Vec::new(),
             event_type: "ticket".to_owned(),
             subject: Some("ada@example.com".to_owned()),
+            request: None,
+            source_version: None,
+            quarantine: None,
         }
     }
 
@@ -146,6 +156,8 @@ mod tests {
             subject_pointer: None,
             text_pointers: vec!["/payload/subject".to_owned(), "/payload/body".to_owned()],
             content_pointer: Some("/payload".to_owned()),
+            signing: None,
+            event_types: Vec::new(),
         }
     }
 

@@ -31,7 +31,6 @@ use tracing::{info, warn};
 
 pub use error::Error;
 pub use gateway::{Background, Gateway, Parts};
-pub use ingest::signature;
 pub use openapi::DOCUMENT as OPENAPI;
 pub use router::router;
 

@@ -17,6 +17,11 @@ pub(crate) fn unusable_secret() {
     counter!("agentmesh_gateway_unusable_secrets_total").increment(1);
 }
 
+/// A delivery that was kept and handed to nobody.
+pub(crate) fn quarantined(reason: &'static str) {
+    counter!("agentmesh_gateway_quarantined_total", "reason" => reason).increment(1);
+}
+
 /// A repeat, by where it was recognised: `local`, `redis` or `postgres`.
 pub(crate) fn repeat(recognised_by: &'static str) {
     counter!("agentmesh_gateway_repeats_total", "recognised_by" => recognised_by).increment(1);

@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Refusal {
     pub(crate) source: Arc<KnownSource>,
     pub(crate) reason: RefusalReason,
-    pub(crate) detail: &'static str,
+    pub(crate) detail: String,
     pub body_sha256: String,
     pub(crate) body_bytes: usize,
     pub(crate) at: Timestamp,
@@ -118,7 +118,7 @@ impl Refusal {
             source_id: self.source.id.clone(),
             space: self.source.space.clone(),
             reason: self.reason,
-            detail: self.detail.to_owned(),
+            detail: self.detail,
             body_sha256: self.body_sha256,
             body_size: self.body_bytes as u64,
         };

@@ -4,15 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use domain_kernel::{Space, TenantId};
 use domain_registry::{ResourceKind, Source};
 use platform_vault::Vault;
+use platform_webhooks::{Scheme, Verifier};
 use projections_registry_view::{Registered, RegistryView, secret_context};
 use tracing::{error, info};
 
-use crate::ingest::signature::{Key, Scheme};
 use crate::metrics;
 
 /// A source as one request needs it.
@@ -21,14 +19,13 @@ pub(crate) struct KnownSource {
     pub(crate) id: String,
     pub(crate) tenant: TenantId,
     pub(crate) space: Space,
-    /// None when the source names a scheme this version cannot check.
-    pub(crate) scheme: Option<Scheme>,
-    pub(crate) keys: Vec<Key>,
+    /// None when the source has a scheme this version cannot check.
+    pub(crate) verifier: Option<Verifier>,
     /// Whether every secret could be opened and has the scheme's form. When not,
     /// a signature that no key explains may be our fault.
     pub(crate) complete: bool,
     pub(crate) source: Source,
-    version: u64,
+    pub(crate) version: u64,
 }
 
 /// The sources of the registry view.
@@ -37,8 +34,8 @@ pub(crate) struct Sources {
     view: RegistryView,
     vault: Vault,
     opened: RwLock<HashMap<String, Arc<KnownSource>>>,
-    /// Keys of nobody, by scheme: what an unknown source is checked against.
-    nobody: Vec<(Scheme, Key)>,
+    /// With keys of nobody: what an unknown source is checked against.
+    nobody: Vec<Verifier>,
 }
 
 impl Sources {
@@ -47,10 +44,7 @@ impl Sources {
             view,
             vault,
             opened: RwLock::default(),
-            nobody: Scheme::ALL
-                .into_iter()
-                .filter_map(|scheme| Some((scheme, nobody_s_key(scheme)?)))
-                .collect(),
+            nobody: Scheme::ALL.into_iter().map(nobody).collect(),
         }
     }
 
@@ -72,54 +66,54 @@ impl Sources {
         Some(known)
     }
 
-    /// A key that no sender has.
-    pub(crate) fn nobody(&self, scheme: Scheme) -> &[Key] {
+    /// What refuses everything of a scheme, at the cost at which a source would.
+    pub(crate) fn nobody(&self, scheme: Scheme) -> Option<&Verifier> {
         self.nobody
             .iter()
-            .find(|(of, _)| *of == scheme)
-            .map_or(&[], |(_, key)| std::slice::from_ref(key))
+            .find(|verifier| verifier.scheme() == Some(scheme))
     }
 
     fn open(&self, registered: &Registered<'_, Source>) -> KnownSource {
         let source = registered.resource;
-        let scheme = source.scheme.parse::<Scheme>().ok();
-        let mut keys = Vec::with_capacity(source.secrets.len());
-        if let Some(scheme) = scheme {
+        let signing = source.signing.as_ref().map(|json| json.as_str());
+        let mut verifier = match Verifier::of(&source.scheme, signing) {
+            Ok(verifier) => Some(verifier),
+            Err(why) => {
+                error!(source.id = registered.id, source.scheme = %source.scheme, error = %why, "a source cannot be checked");
+                None
+            }
+        };
+        if let Some(verifier) = &mut verifier {
             for secret in &source.secrets {
                 let context = secret_context(ResourceKind::Source, registered.id, &secret.id);
-                let key = match self.vault.open(&secret.sealed, &context) {
+                let usable = match self.vault.open(&secret.sealed, &context) {
                     Ok(text) => {
-                        scheme.key(&secret.id, &text, secret.valid_from, secret.valid_until)
+                        verifier.add(&secret.id, &text, secret.valid_from, secret.valid_until)
                     }
                     Err(error) => {
                         error!(source.id = registered.id, secret.id = %secret.id, error = %error, "a secret cannot be opened");
-                        None
+                        false
                     }
                 };
-                match key {
-                    Some(key) => keys.push(key),
-                    None => {
-                        metrics::unusable_secret();
-                        error!(source.id = registered.id, secret.id = %secret.id, "a secret cannot be used");
-                    }
+                if !usable {
+                    metrics::unusable_secret();
+                    error!(source.id = registered.id, secret.id = %secret.id, "a secret cannot be used");
                 }
             }
-        } else {
-            error!(source.id = registered.id, source.scheme = %source.scheme, "the scheme of a source is not supported");
         }
+        let keys = verifier.as_ref().map_or(0, Verifier::keys);
         info!(
             source.id = registered.id,
             source.version = registered.version,
-            source.keys = keys.len(),
+            source.keys = keys,
             "source is known"
         );
         KnownSource {
             id: registered.id.to_owned(),
             tenant: registered.tenant.clone(),
             space: source.space.clone(),
-            scheme,
-            complete: scheme.is_some() && keys.len() == source.secrets.len(),
-            keys,
+            complete: verifier.is_some() && keys == source.secrets.len(),
+            verifier,
             source: source.clone(),
             version: registered.version,
         }
@@ -128,8 +122,8 @@ impl Sources {
 
 /// A random key: nobody signs with it, and what it would accept opens nothing,
 /// since no source belongs to it.
-fn nobody_s_key(scheme: Scheme) -> Option<Key> {
+fn nobody(scheme: Scheme) -> Verifier {
     let mut random = [0; 24];
     rand::fill(&mut random);
-    scheme.key("nobody", &STANDARD.encode(random), None, None)
+    Verifier::named(scheme).with_keys(scheme.nobody_s_key(&random))
 }

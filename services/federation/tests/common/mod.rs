@@ -156,6 +156,9 @@ impl Mesh {
             signed_headers: Vec::new(),
             event_type: KIND.to_owned(),
             subject: subject.map(ToOwned::to_owned),
+            request: None,
+            source_version: None,
+            quarantine: None,
         });
         let stream = correlation.to_string();
         self.append::<Deliveries>(tenant, correlation, &stream, event)
@@ -261,6 +264,8 @@ fn source() -> Source {
         subject_pointer: Some("/payload/customer/email".to_owned()),
         text_pointers: vec!["/payload/subject".to_owned(), "/payload/body".to_owned()],
         content_pointer: Some("/payload".to_owned()),
+        signing: None,
+        event_types: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a delivery is about, by the pointers its source was registered with.
 
+use domain_delivery::Quarantine;
 use domain_registry::Source;
 use serde_json::Value;
 
@@ -37,6 +38,25 @@ pub(crate) fn describe(source: &Source, from_header: Option<&str>, body: &Value)
     }
 }
 
+/// Why a delivery is to wait for an operator, although its sender is known: an
+/// error would only make the sender repeat it for days.
+pub(crate) fn quarantine(
+    source: &Source,
+    description: &Description,
+    body: &Value,
+) -> Option<Quarantine> {
+    let nameless = description.event_type == UNKNOWN_EVENT_TYPE;
+    let unlisted =
+        !source.event_types.is_empty() && !source.event_types.contains(&description.event_type);
+    if nameless || unlisted {
+        return Some(Quarantine::UnknownEventType);
+    }
+    match &source.content_pointer {
+        Some(pointer) if body.pointer(pointer).is_none() => Some(Quarantine::NoContent),
+        _ => None,
+    }
+}
+
 /// A text or whole number at `pointer`, as a name.
 fn name_at(body: &Value, pointer: &str) -> Option<String> {
     let name = match body.pointer(pointer)? {
@@ -65,6 +85,8 @@ mod tests {
             subject_pointer: Some("/customer/email".to_owned()),
             text_pointers: Vec::new(),
             content_pointer: None,
+            signing: None,
+            event_types: Vec::new(),
         }
     }
 
@@ -80,6 +102,21 @@ mod tests {
         assert_eq!(of(Some("/absent"), Some("f"), Some("h")), "f");
         assert_eq!(of(None, None, Some("h")), "h");
         assert_eq!(of(None, None, None), UNKNOWN_EVENT_TYPE);
+    }
+
+    #[test]
+    fn what_the_source_was_not_registered_for_waits() {
+        let mut source = source(Some("/event_type"), None);
+        let body = json!({"event_type": "ticket.created", "payload": {}});
+        let why = |source: &Source| quarantine(source, &describe(source, None, &body), &body);
+        assert_eq!(why(&source), None);
+        source.event_types = vec!["ticket.created".to_owned()];
+        source.content_pointer = Some("/payload".to_owned());
+        assert_eq!(why(&source), None);
+        source.content_pointer = Some("/data".to_owned());
+        assert_eq!(why(&source), Some(Quarantine::NoContent));
+        source.event_types = vec!["ticket.closed".to_owned()];
+        assert_eq!(why(&source), Some(Quarantine::UnknownEventType));
     }
 
     #[test]

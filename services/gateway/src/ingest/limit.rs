@@ -3,6 +3,7 @@
 
 use platform_http::Problem;
 use platform_http::axum::http::{HeaderMap, header};
+use platform_webhooks::{is_form, is_json};
 
 /// The length the sender declares; none when the body is chunked.
 pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
@@ -17,9 +18,11 @@ pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
 /// The content type, when it is one we read.
 ///
 /// # Errors
-/// 415 for a missing or repeated type, one that is not JSON in UTF-8, and any
-/// content encoding: what was signed are the bytes as they came, and unpacking
-/// them for a stranger is how small bodies become large ones.
+/// 415 for a missing or repeated type, one that is neither JSON in UTF-8 nor a
+/// form, and any content encoding: what was signed are the bytes as they came,
+/// and unpacking them for a stranger is how small bodies become large ones.
+/// Whether the source sends forms is asked later, once it is known to be its
+/// sender: the answer would tell a stranger what kind of source it is.
 pub(crate) fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let encoded = headers
         .get_all(header::CONTENT_ENCODING)
@@ -36,21 +39,13 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
         _ => None,
     };
     value
-        .filter(|value| is_json(value))
-        .ok_or_else(|| Problem::unsupported_media_type("send application/json in UTF-8"))
+        .filter(|value| is_json(value) || is_form(value))
+        .ok_or_else(not_read)
 }
 
-fn is_json(value: &str) -> bool {
-    let mut parts = value.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    json && parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    })
+/// 415, for whoever sends what the source does not.
+pub(crate) fn not_read() -> Problem {
+    Problem::unsupported_media_type("send application/json in UTF-8")
 }
 
 #[cfg(test)]
@@ -68,13 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn json_in_utf_8_is_read() {
+    fn json_in_utf_8_and_forms_are_read() {
         for value in [
             "application/json",
             "Application/JSON; charset=UTF-8",
             "application/json;charset=\"utf-8\"",
             "application/cloudevents+json",
             "application/json; profile=x",
+            "application/x-www-form-urlencoded",
         ] {
             let headers = headers(&[(header::CONTENT_TYPE, value)]);
             assert_eq!(content_type(&headers).ok(), Some(value));
@@ -86,7 +82,7 @@ mod tests {
         for value in [
             "",
             "text/plain",
-            "application/x-www-form-urlencoded",
+            "multipart/form-data",
             "application/jsonp",
             "application/json; charset=utf-16",
             "text/json",

@@ -7,20 +7,23 @@ mod idempotency;
 mod json;
 mod limit;
 mod policy;
-pub mod signature;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason};
+use domain_delivery::{AuthMethod, DeliveryAccepted, DeliveryRefused, RefusalReason, RequestLine};
 use domain_kernel::{CorrelationId, Timestamp};
 use platform_http::axum::extract::rejection::PathRejection;
 use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
-use platform_http::{Problem, read_body};
+use platform_http::{ClientIdentity, Problem, read_body};
+use platform_webhooks::{
+    Authentic, Certificate, MalformedKey, NotAuthentic, Presented, Reason, Scheme, Verifier,
+    challenge, document, is_form, verification,
+};
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
@@ -32,9 +35,8 @@ use crate::gateway::Gateway;
 use crate::refusals::Refusal;
 use crate::sources::KnownSource;
 use crate::{metrics, problems};
-use describe::describe;
+use describe::{describe, quarantine};
 use idempotency::{BodyDigest, Claim};
-use signature::{Authentic, NotAuthentic, Presented, Scheme};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -53,7 +55,7 @@ struct Delivered {
 enum Accepted {
     First(Answer),
     Repeat(Answer),
-    /// Slack asks whether the URL is ours; that is no delivery.
+    /// The sender asks whether the URL is ours; that is no delivery.
     Challenge(String),
 }
 
@@ -103,12 +105,19 @@ fn accepted(answer: &Answer) -> impl IntoResponse + use<> {
 async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Accepted, Problem> {
     let (parts, body) = request.into_parts();
     let delivered = receive(gateway, &parts, body).await?;
-    let (source, authentic) = authenticate(gateway, source_id, &parts, &delivered)?;
-    if let Some(challenge) = challenge(&source, &delivered) {
+    let known = match authenticate(gateway, source_id, &parts, &delivered)? {
+        Asked::Delivery(known) => known,
+        Asked::Verification => return Ok(Accepted::Challenge(String::new())),
+    };
+    let Known {
+        source,
+        authentic,
+        request,
+    } = *known;
+    if let Some(challenge) = challenge_of(&source, &delivered) {
         return Ok(Accepted::Challenge(challenge));
     }
-    let parsed =
-        json::parse(&delivered.body).map_err(|error| problems::not_json(error.to_string()))?;
+    let parsed = read(&source, &delivered)?;
 
     let correlation = CorrelationId::of_delivery(&source.id, &authentic.delivery_id);
     let claimed = Instant::now();
@@ -131,6 +140,7 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
     metrics::stage("claim", claimed.elapsed());
 
     let description = describe(&source.source, authentic.event_type.as_deref(), &parsed);
+    let quarantine = quarantine(&source.source, &description, &parsed);
     let decided = gateway
         .policies
         .decide(
@@ -138,6 +148,7 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
             &source,
             &authentic,
             &description,
+            quarantine,
             parsed,
             delivered.body.len(),
         )
@@ -179,7 +190,7 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         delivery_id: authentic.delivery_id,
         space: source.space.clone(),
         scheme: source.source.scheme.clone(),
-        auth: authentic.auth,
+        auth: auth_method(authentic.auth),
         key_id: Some(authentic.key_id),
         content_type: delivered.content_type,
         body: delivered.body.into(),
@@ -187,6 +198,9 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         signed_headers: authentic.headers,
         event_type: description.event_type,
         subject: description.subject,
+        request,
+        source_version: Some(source.version),
+        quarantine,
     };
     gateway
         .appender
@@ -195,7 +209,15 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         .map_err(|error| not_appended(gateway, error))?;
     metrics::stage("append", appended.elapsed());
     ticket.answered(&answer);
-    info!(correlation.id = %correlation, source.id = %source.id, "delivery accepted");
+    match quarantine {
+        Some(why) => {
+            metrics::quarantined(why.as_str());
+            warn!(correlation.id = %correlation, source.id = %source.id, quarantine.reason = why.as_str(), "delivery accepted into quarantine");
+        }
+        None => {
+            info!(correlation.id = %correlation, source.id = %source.id, "delivery accepted");
+        }
+    }
     Ok(Accepted::First(answer))
 }
 
@@ -234,6 +256,21 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     })
 }
 
+/// What a request turned out to be.
+enum Asked {
+    Delivery(Box<Known>),
+    /// Marketing Cloud tells an administrator how to confirm the URL.
+    Verification,
+}
+
+/// A delivery whose sender is known.
+struct Known {
+    source: Arc<KnownSource>,
+    authentic: Authentic,
+    /// Kept where it is among what was signed.
+    request: Option<RequestLine>,
+}
+
 /// Finds out who sent it. A source nobody knows costs the same work and gets
 /// the same answer as a wrong signature.
 fn authenticate(
@@ -241,17 +278,19 @@ fn authenticate(
     source_id: &str,
     parts: &Parts,
     delivered: &Delivered,
-) -> Result<(Arc<KnownSource>, Authentic), Problem> {
+) -> Result<Asked, Problem> {
     let found = gateway.sources.get(source_id);
-    let scheme = match &found {
-        Some(source) => source.scheme,
-        None => Some(Scheme::guess(&parts.headers)),
+    let verifier = match &found {
+        Some(source) => source.verifier.as_ref(),
+        None => gateway.sources.nobody(Scheme::guess(&parts.headers)),
     };
-    let uri = if scheme.is_some_and(Scheme::signs_uri) {
+    let signs_uri = verifier.is_some_and(Verifier::signs_uri);
+    let uri = if signs_uri {
         format!("{}{}", gateway.public_url, parts.uri)
     } else {
         String::new()
     };
+    let identity = parts.extensions.get::<ClientIdentity>();
     let presented = Presented {
         method: parts.method.as_str(),
         uri: &uri,
@@ -259,47 +298,123 @@ fn authenticate(
         body: &delivered.body,
         body_sha256: &delivered.sha256,
         now: delivered.at,
-        tolerance_seconds: gateway.timestamp_tolerance_seconds,
+        tolerance_seconds: Some(gateway.timestamp_tolerance_seconds),
+        certificate: identity.map(|identity| Certificate {
+            subject: &identity.subject,
+            sha256: identity.sha256,
+        }),
     };
-    let Some(source) = found else {
-        let scheme = Scheme::guess(&parts.headers);
+    let Some(source) = &found else {
         // Nobody's key explains nothing, so this is always a refusal.
-        let _ = scheme.authenticate(gateway.sources.nobody(scheme), &presented);
+        let _ = verifier.map(|verifier| verifier.authenticate(&presented));
         metrics::signature_failure("unknown-source");
         return Err(problems::not_authentic());
     };
-    let Some(scheme) = scheme else {
+    let Some(verifier) = verifier else {
         return Err(problems::source_unusable());
     };
-    if scheme.signs_uri() && gateway.public_url.is_empty() {
+    if signs_uri && gateway.public_url.is_empty() {
         warn!(source.id = %source.id, "the source's scheme signs the URI: gateway.public_url has to be set");
         return Err(problems::source_unusable());
     }
-    match scheme.authenticate(&source.keys, &presented) {
-        Ok(authentic) => Ok((source, authentic)),
-        Err(_) if !source.complete => Err(problems::source_unusable()),
-        Err(NotAuthentic { reason, detail }) => {
-            metrics::signature_failure(reason.as_str());
-            gateway.refusals.push(Refusal {
-                source,
-                reason,
-                detail,
-                body_sha256: delivered.sha256.clone(),
-                body_bytes: delivered.body.len(),
-                at: delivered.at,
-                traceparent: delivered.traceparent.clone(),
+    let refused = match verifier.authenticate(&presented) {
+        Ok(authentic) => {
+            let request = signs_uri.then(|| RequestLine {
+                method: parts.method.to_string(),
+                uri,
             });
-            Err(problems::not_authentic())
+            return Ok(Asked::Delivery(Box::new(Known {
+                source: source.clone(),
+                authentic,
+                request,
+            })));
         }
+        Err(refused) => refused,
+    };
+    if !source.complete {
+        return Err(problems::source_unusable());
     }
+    refuse(gateway, source.clone(), delivered, refused)
+}
+
+/// Says no, and notes why for the operator.
+fn refuse(
+    gateway: &Gateway,
+    source: Arc<KnownSource>,
+    delivered: &Delivered,
+    NotAuthentic { reason, detail, .. }: NotAuthentic,
+) -> Result<Asked, Problem> {
+    metrics::signature_failure(reason.as_str());
+    let reason = match reason {
+        Reason::BadSignature => RefusalReason::BadSignature,
+        Reason::StaleTimestamp => RefusalReason::StaleTimestamp,
+        // The sender is known, so it may know what was wrong.
+        Reason::MalformedIdempotencyKey => {
+            return Err(Problem::bad_request(MalformedKey.to_string()));
+        }
+    };
+    let asked = source
+        .verifier
+        .as_ref()
+        .and_then(Verifier::scheme)
+        .filter(|scheme| *scheme == Scheme::SfmcEns)
+        .and_then(|_| verification(&delivered.body));
+    let detail = match &asked {
+        Some(asked) => format!(
+            "no delivery: confirm callback {} with key {}",
+            asked.callback_id, asked.verification_key
+        ),
+        None => detail.to_owned(),
+    };
+    gateway.refusals.push(Refusal {
+        source,
+        reason,
+        detail,
+        body_sha256: delivered.sha256.clone(),
+        body_bytes: delivered.body.len(),
+        at: delivered.at,
+        traceparent: delivered.traceparent.clone(),
+    });
+    match asked {
+        Some(_) => Ok(Asked::Verification),
+        None => Err(problems::not_authentic()),
+    }
+}
+
+/// What the body says.
+fn read(source: &KnownSource, delivered: &Delivered) -> Result<serde_json::Value, Problem> {
+    let forms = source.verifier.as_ref().is_some_and(Verifier::reads_forms);
+    if is_form(&delivered.content_type) && !forms {
+        return Err(limit::not_read());
+    }
+    document(
+        &source.source.scheme,
+        &delivered.content_type,
+        &delivered.body,
+        json::parse,
+    )
+    .map_err(problems::not_json)
 }
 
 /// What Slack wants back when a URL is registered with it, once it is known to
 /// be Slack that asks.
-fn challenge(source: &KnownSource, delivered: &Delivered) -> Option<String> {
-    match source.scheme {
-        Some(Scheme::Slack) => signature::challenge(&delivered.body),
+fn challenge_of(source: &KnownSource, delivered: &Delivered) -> Option<String> {
+    match source.verifier.as_ref()?.scheme() {
+        Some(Scheme::Slack) => challenge(&delivered.body),
         _ => None,
+    }
+}
+
+pub(crate) const fn auth_method(auth: platform_webhooks::Auth) -> AuthMethod {
+    use platform_webhooks::Auth;
+    match auth {
+        Auth::HmacSha256 => AuthMethod::HmacSha256,
+        Auth::HmacSha1 => AuthMethod::HmacSha1,
+        Auth::HmacSha512 => AuthMethod::HmacSha512,
+        Auth::Sha256 => AuthMethod::Sha256,
+        Auth::Ed25519 => AuthMethod::Ed25519,
+        Auth::Bearer => AuthMethod::Bearer,
+        Auth::Mtls => AuthMethod::Mtls,
     }
 }
 

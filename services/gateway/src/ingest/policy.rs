@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use domain_delivery::Quarantine;
 use domain_kernel::{CorrelationId, DecisionId, Json, TenantId};
 use domain_policy::PolicyDecided;
 use platform_rego::{Bundle, Bundles, ENGINE, Engine};
+use platform_webhooks::Authentic;
 use projections_registry_view::{RegistryView, Snapshot};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::describe::Description;
-use super::signature::Authentic;
 use crate::metrics;
 use crate::sources::KnownSource;
 
@@ -60,11 +61,12 @@ impl Policies {
         source: &KnownSource,
         authentic: &Authentic,
         description: &Description,
+        quarantine: Option<Quarantine>,
         body: Value,
         body_bytes: usize,
     ) -> Result<PolicyDecided, Unanswered> {
         let bundle = self.bundle(&source.tenant)?;
-        let input = input(source, authentic, description, body, body_bytes);
+        let input = input(source, authentic, description, quarantine, body, body_bytes);
         let evaluation = Engine::evaluate(&bundle, PATH, &input)?;
         let allow = evaluation
             .result
@@ -120,6 +122,7 @@ fn input(
     source: &KnownSource,
     authentic: &Authentic,
     description: &Description,
+    quarantine: Option<Quarantine>,
     body: Value,
     body_bytes: usize,
 ) -> Value {
@@ -133,6 +136,7 @@ fn input(
         ("auth", authentic.auth.as_str().into()),
         ("event_type", description.event_type.as_str().into()),
         ("subject", description.subject.as_deref().into()),
+        ("quarantine", quarantine.map(Quarantine::as_str).into()),
         ("body", body),
         ("body_bytes", body_bytes.into()),
     ] {

@@ -172,6 +172,8 @@ impl Bench {
             subject_pointer: Some("/subject".to_owned()),
             text_pointers: Vec::new(),
             content_pointer: None,
+            signing: None,
+            event_types: Vec::new(),
         })
     }
 

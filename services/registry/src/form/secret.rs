@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain_kernel::Timestamp;
 use domain_registry::Secret;
 use platform_vault::Zeroizing;
+use platform_webhooks::Scheme;
 use serde_json::{Value, json};
 
 use super::check;
@@ -27,6 +28,12 @@ pub(crate) enum Shape {
     Opaque,
     /// `whsec_` and base64 of 24 to 64 bytes, or `whpk_` and base64 of 32 bytes.
     StandardWebhooks,
+    /// A bearer token: it crosses the network with every request and is all that
+    /// is asked for, so it has to be long.
+    Token,
+    /// `sha256:` and the fingerprint of a certificate, or `subject:` and its
+    /// distinguished name.
+    Certificate,
 }
 
 /// Reads `{"id", "secret", "valid_from", "valid_until"}`. The secret may be left
@@ -88,6 +95,14 @@ fn wrong_with(secret: &str, shape: Shape) -> Option<&'static str> {
     }
     match shape {
         Shape::Opaque => (secret.len() < 8).then_some("must have at least 8 characters"),
+        Shape::Token => (secret.len() < 20 || !secret.bytes().all(|b| b.is_ascii_graphic()))
+            .then_some("must have at least 20 printable ASCII characters and no space"),
+        Shape::Certificate => Scheme::Mtls
+            .key("", secret, None, None)
+            .is_none()
+            .then_some(
+                "must be sha256: and 64 hexadecimal digits, or subject: and a distinguished name",
+            ),
         Shape::StandardWebhooks => {
             let (encoded, lengths) =
                 match (secret.strip_prefix("whsec_"), secret.strip_prefix("whpk_")) {

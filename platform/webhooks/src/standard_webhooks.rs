@@ -1,14 +1,14 @@
-//! <https://www.standardwebhooks.com>: HMAC-SHA256 over `id.timestamp.body`.
-//! The `svix-*` names of the headers are the same scheme under older names.
+//! <https://www.standardwebhooks.com>: `id.timestamp.body`, signed by HMAC-SHA256
+//! (`v1`, secret `whsec_`) or by Ed25519 (`v1a`, public key `whpk_`). The `svix-*`
+//! names of the headers are the same scheme under older names.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain_delivery::AuthMethod;
-use hmac::Hmac;
-use sha2::Sha256;
 
-use super::headers::{number, only};
-use super::{Authentic, Key, MAX_SIGNATURES, NotAuthentic, Presented, mac_of, matching_key};
+use crate::MAX_SIGNATURES;
+use crate::answer::{Auth, Authentic, NotAuthentic, Presented};
+use crate::headers::{number, only};
+use crate::key::{Candidates, Function, Key, MAX_ED25519, matching_key};
 
 /// Header names of one family: id, timestamp, signature.
 type Names = [&'static str; 3];
@@ -18,15 +18,19 @@ const FAMILIES: [Names; 2] = [
     ["svix-id", "svix-timestamp", "svix-signature"],
 ];
 const SECRET_PREFIX: &str = "whsec_";
+const PUBLIC_PREFIX: &str = "whpk_";
 /// Bytes. The specification sets no limit; ids seen in the wild have up to 40.
 const MAX_ID: usize = 256;
 
-pub(super) fn mac(secret: &str) -> Option<Hmac<Sha256>> {
+pub(crate) fn function(secret: &str) -> Option<Function> {
+    if let Some(public) = secret.strip_prefix(PUBLIC_PREFIX) {
+        return Function::ed25519(&STANDARD.decode(public).ok()?);
+    }
     let encoded = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
-    mac_of(&STANDARD.decode(encoded).ok()?)
+    Function::hmac_sha256(&STANDARD.decode(encoded).ok()?)
 }
 
-pub(super) fn authenticate(
+pub(crate) fn authenticate(
     keys: &[Key],
     presented: &Presented<'_>,
 ) -> Result<Authentic, NotAuthentic> {
@@ -52,10 +56,13 @@ pub(super) fn authenticate(
         presented.body,
     ];
     let key = matching_key(keys, presented.now, &signed, &candidates)
-        .ok_or(NotAuthentic::bad("no valid secret explains the signature"))?;
+        .ok_or(NotAuthentic::unexplained())?;
     presented.fresh(seconds.saturating_mul(1_000))?;
     Ok(Authentic {
-        auth: AuthMethod::HmacSha256,
+        auth: match key.function {
+            Function::Ed25519(_) => Auth::Ed25519,
+            _ => Auth::HmacSha256,
+        },
         key_id: key.id.clone(),
         delivery_id: id.to_owned(),
         headers: names
@@ -88,10 +95,10 @@ fn is_id(id: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'.')
 }
 
-/// The MACs in a space-separated list of `version,base64`. Versions this build
-/// cannot check are passed over, so that a sender may add one.
-fn candidates(header: &str) -> Result<Vec<[u8; 32]>, NotAuthentic> {
-    let mut found = Vec::new();
+/// The signatures in a space-separated list of `version,base64`. Versions this
+/// build cannot check are passed over, so that a sender may add one.
+fn candidates(header: &str) -> Result<Candidates, NotAuthentic> {
+    let mut found = Candidates::default();
     for (position, entry) in header
         .split(' ')
         .filter(|entry| !entry.is_empty())
@@ -100,30 +107,34 @@ fn candidates(header: &str) -> Result<Vec<[u8; 32]>, NotAuthentic> {
         if position >= MAX_SIGNATURES {
             return Err(NotAuthentic::bad("there are too many signatures"));
         }
-        let Some(encoded) = entry.strip_prefix("v1,") else {
+        let Some((version, encoded)) = entry.split_once(',') else {
             continue;
         };
-        if let Ok(bytes) = STANDARD.decode(encoded)
-            && let Ok(mac) = <[u8; 32]>::try_from(bytes)
-        {
-            found.push(mac);
+        let Ok(bytes) = STANDARD.decode(encoded) else {
+            continue;
+        };
+        match (version, bytes.len()) {
+            ("v1", 32) => found.macs.push(bytes),
+            ("v1a", 64) if found.signatures.len() < MAX_ED25519 => found.signatures.push(bytes),
+            ("v1a", 64) => return Err(NotAuthentic::bad("there are too many v1a signatures")),
+            _ => {}
         }
     }
-    if found.is_empty() {
-        return Err(NotAuthentic::bad("there is no well-formed v1 signature"));
+    if found.macs.is_empty() && found.signatures.is_empty() {
+        return Err(NotAuthentic::bad("there is no well-formed signature"));
     }
     Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use domain_delivery::RefusalReason;
     use domain_kernel::Timestamp;
-    use hmac::Mac as _;
-    use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue};
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use ring::hmac;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-    use super::super::Scheme;
     use super::*;
+    use crate::{Reason, Scheme};
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const BODY: &[u8] = br#"{"n":1}"#;
@@ -138,11 +149,10 @@ mod tests {
     }
 
     fn sign(id: &str, timestamp: &str, body: &[u8]) -> String {
-        let mut mac = mac(SECRET).unwrap();
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        let key = STANDARD.decode(&SECRET[SECRET_PREFIX.len()..]).unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+        format!("v1,{}", STANDARD.encode(hmac::sign(&key, &signed)))
     }
 
     fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
@@ -157,18 +167,7 @@ mod tests {
     }
 
     fn check(headers: &HeaderMap, body: &[u8]) -> Result<Authentic, NotAuthentic> {
-        authenticate(
-            &keys(),
-            &Presented {
-                method: "POST",
-                uri: "",
-                headers,
-                body,
-                body_sha256: "",
-                now: Timestamp::from_millis(NOW * 1_000 + 999),
-                tolerance_seconds: 300,
-            },
-        )
+        authenticate(&keys(), &presented(headers, body))
     }
 
     fn signed(id: &str, timestamp: &str) -> HeaderMap {
@@ -224,7 +223,7 @@ mod tests {
             let answer = check(&signed("msg_1", &(NOW + offset).to_string()), BODY);
             assert_eq!(answer.is_ok(), fresh, "{offset}");
             if let Err(why) = answer {
-                assert_eq!(why.reason, RefusalReason::StaleTimestamp);
+                assert_eq!(why.reason, Reason::StaleTimestamp);
             }
         }
     }
@@ -235,7 +234,7 @@ mod tests {
         stale.insert("webhook-signature", HeaderValue::from_static("v1,AAAA"));
         assert_eq!(
             check(&stale, BODY).unwrap_err().reason,
-            RefusalReason::BadSignature
+            Reason::BadSignature
         );
     }
 
@@ -327,7 +326,63 @@ mod tests {
 
     #[test]
     fn a_secret_may_lack_its_prefix_but_not_its_encoding() {
-        assert!(mac("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_some());
-        assert!(mac("whsec_not base64").is_none());
+        assert!(function("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_some());
+        assert!(function("whsec_not base64").is_none());
+        assert!(function("whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_none());
+    }
+
+    #[test]
+    fn an_ed25519_signature_is_explained_by_the_public_key() {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let public = format!("whpk_{}", STANDARD.encode(pair.public_key()));
+        let timestamp = NOW.to_string();
+        let signed = [b"msg_1.", timestamp.as_bytes(), b".", BODY].concat();
+        let signature = STANDARD.encode(pair.sign(&signed));
+        let keys = [
+            Scheme::StandardWebhooks
+                .key("hmac", SECRET, None, None)
+                .unwrap(),
+            Scheme::StandardWebhooks
+                .key("ed25519", &public, None, None)
+                .unwrap(),
+        ];
+        let answer = |keys: &[Key], list: &str, body: &[u8]| {
+            let mut headers = signed_headers(list);
+            headers.insert("webhook-id", HeaderValue::from_static("msg_1"));
+            authenticate(keys, &presented(&headers, body))
+        };
+        let good = format!("v1a,{signature}");
+        let authentic = answer(&keys, &good, BODY).unwrap();
+        assert_eq!(
+            (authentic.auth, authentic.key_id.as_str()),
+            (Auth::Ed25519, "ed25519")
+        );
+        assert!(answer(&keys, &format!("v1,AAAA {good}"), BODY).is_ok());
+        assert!(answer(&keys, &good, b"{}").is_err());
+        assert!(answer(&keys[..1], &good, BODY).is_err());
+        // As another version it is no signature.
+        assert!(answer(&keys, &format!("v1,{signature}"), BODY).is_err());
+        let many = vec![good.as_str(); MAX_ED25519 + 1].join(" ");
+        assert!(answer(&keys, &many, BODY).is_err());
+    }
+
+    fn signed_headers(signature: &str) -> HeaderMap {
+        headers(&[
+            ("webhook-timestamp", &NOW.to_string()),
+            ("webhook-signature", signature),
+        ])
+    }
+
+    fn presented<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Presented<'a> {
+        Presented {
+            method: "POST",
+            uri: "",
+            headers,
+            body,
+            body_sha256: "",
+            now: Timestamp::from_millis(NOW * 1_000 + 999),
+            tolerance_seconds: Some(300),
+            certificate: None,
+        }
     }
 }

@@ -2,18 +2,17 @@
 //! are not signed, so a repeat is recognised by the body and the event name; the
 //! id is kept as a hint for whoever looks into it.
 
-use domain_delivery::AuthMethod;
+use crate::answer::{Auth, Authentic, NotAuthentic, Presented};
+use crate::headers::only;
+use crate::key::{Candidates, Key, matching_key};
 
-use super::headers::only;
-use super::{Authentic, Key, NotAuthentic, Presented, matching_key};
-
-pub(super) const SIGNATURE: &str = "x-hub-signature-256";
+pub(crate) const SIGNATURE: &str = "x-hub-signature-256";
 const EVENT: &str = "x-github-event";
 const DELIVERY: &str = "x-github-delivery";
 const MAX_EVENT: usize = 64;
 const MAX_DELIVERY: usize = 128;
 
-pub(super) fn authenticate(
+pub(crate) fn authenticate(
     keys: &[Key],
     presented: &Presented<'_>,
 ) -> Result<Authentic, NotAuthentic> {
@@ -26,8 +25,8 @@ pub(super) fn authenticate(
             "the event header is missing, repeated or malformed",
         ))?;
     let candidate = candidate(signature).ok_or(NotAuthentic::bad("the signature is malformed"))?;
-    let key = matching_key(keys, presented.now, &[presented.body], &[candidate])
-        .ok_or(NotAuthentic::bad("no valid secret explains the signature"))?;
+    let key = matching_key(keys, presented.now, &[presented.body], &candidate)
+        .ok_or(NotAuthentic::unexplained())?;
     let mut headers = vec![
         (SIGNATURE.to_owned(), signature.to_owned()),
         (EVENT.to_owned(), event.to_owned()),
@@ -38,7 +37,7 @@ pub(super) fn authenticate(
         headers.push((DELIVERY.to_owned(), delivery.to_owned()));
     }
     Ok(Authentic {
-        auth: AuthMethod::HmacSha256,
+        auth: Auth::HmacSha256,
         key_id: key.id.clone(),
         delivery_id: format!("{}:{event}", presented.body_sha256),
         headers,
@@ -54,20 +53,18 @@ fn is_event(event: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-fn candidate(signature: &str) -> Option<[u8; 32]> {
+fn candidate(signature: &str) -> Option<Candidates> {
     let digits = signature.strip_prefix("sha256=")?;
-    let mut mac = [0; 32];
-    hex::decode_to_slice(digits, &mut mac).ok()?;
-    Some(mac)
+    Some(Candidates::mac(hex::decode(digits).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use domain_kernel::Timestamp;
-    use platform_http::axum::http::{HeaderMap, HeaderValue};
+    use http::{HeaderMap, HeaderValue};
 
-    use super::super::Scheme;
     use super::*;
+    use crate::Scheme;
 
     const SECRET: &str = "It's a Secret to Everybody";
     const BODY: &[u8] = b"Hello, World!";
@@ -87,7 +84,8 @@ mod tests {
                 body,
                 body_sha256: "d1",
                 now: Timestamp::from_millis(0),
-                tolerance_seconds: 300,
+                tolerance_seconds: Some(300),
+                certificate: None,
             },
         )
     }

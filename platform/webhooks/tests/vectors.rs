@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use domain_kernel::Timestamp;
-use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use platform_webhooks::{Presented, Scheme, Verifier};
 use serde::Deserialize;
-use services_gateway::signature::{Presented, Scheme};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -51,6 +51,14 @@ fn headers(scheme: Scheme, vector: &Vector) -> HeaderMap {
             ("x-hubspot-signature-v3", &vector.signature),
         ],
         Scheme::HubspotV2 => vec![("x-hubspot-signature", &vector.signature)],
+        Scheme::Stripe => vec![("stripe-signature", &vector.signature)],
+        Scheme::Shopify => vec![
+            ("x-shopify-hmac-sha256", &vector.signature),
+            ("x-shopify-event-id", "e-1"),
+            ("x-shopify-topic", "orders/create"),
+        ],
+        Scheme::SfmcEns => vec![("x-sfmc-ens-signature", &vector.signature)],
+        Scheme::Zapier | Scheme::Bearer | Scheme::Mtls => Vec::new(),
     };
     entries
         .into_iter()
@@ -83,9 +91,13 @@ fn accepted(scheme: Scheme, vector: &Vector, body: &[u8], seconds_late: i64) -> 
         body,
         body_sha256: "",
         now: Timestamp::from_millis(signed_at * unit + seconds_late * 1_000),
-        tolerance_seconds: 300,
+        tolerance_seconds: Some(300),
+        certificate: None,
     };
-    scheme.authenticate(&[key], &presented).is_ok()
+    Verifier::named(scheme)
+        .with_keys([key])
+        .authenticate(&presented)
+        .is_ok()
 }
 
 #[test]
@@ -103,7 +115,10 @@ fn published_signatures_are_accepted_and_altered_bodies_are_not() {
         assert!(!accepted(scheme, &vector, &altered, 0), "{}", vector.name);
         assert_eq!(
             accepted(scheme, &vector, body, 301),
-            matches!(scheme, Scheme::Github | Scheme::HubspotV2),
+            matches!(
+                scheme,
+                Scheme::Github | Scheme::HubspotV2 | Scheme::Shopify | Scheme::SfmcEns
+            ),
             "{}",
             vector.name
         );
@@ -113,8 +128,11 @@ fn published_signatures_are_accepted_and_altered_bodies_are_not() {
         ("github".to_owned(), 1),
         ("hubspot-v2".to_owned(), 1),
         ("hubspot-v3".to_owned(), 1),
+        ("sfmc-ens".to_owned(), 1),
+        ("shopify".to_owned(), 1),
         ("slack".to_owned(), 1),
         ("standard-webhooks".to_owned(), 2),
+        ("stripe".to_owned(), 1),
     ]);
     assert_eq!(checked, expected);
 }

@@ -1,17 +1,17 @@
 //! Slack: HMAC-SHA256 over `v0:timestamp:body`. An event's own id stands in the
-//! body, which is signed; a body without one is recognised by its digest.
+//! body, which is signed; a body without one, such as the form that a slash
+//! command or a button sends, is recognised by its digest.
 
-use domain_delivery::AuthMethod;
 use serde::Deserialize;
 
-use super::headers::{number, only};
-use super::{Authentic, Key, NotAuthentic, Presented, matching_key};
+use crate::answer::{Auth, Authentic, NotAuthentic, Presented};
+use crate::headers::{number, only, own_id};
+use crate::key::{Candidates, Key, matching_key};
 
-pub(super) const SIGNATURE: &str = "x-slack-signature";
+pub(crate) const SIGNATURE: &str = "x-slack-signature";
 const TIMESTAMP: &str = "x-slack-request-timestamp";
-const MAX_EVENT_ID: usize = 128;
 
-pub(super) fn authenticate(
+pub(crate) fn authenticate(
     keys: &[Key],
     presented: &Presented<'_>,
 ) -> Result<Authentic, NotAuthentic> {
@@ -24,11 +24,11 @@ pub(super) fn authenticate(
     let signed_at = number(timestamp).ok_or(NotAuthentic::bad("the timestamp is malformed"))?;
     let candidate = candidate(signature).ok_or(NotAuthentic::bad("the signature is malformed"))?;
     let signed: [&[u8]; 4] = [b"v0:", timestamp.as_bytes(), b":", presented.body];
-    let key = matching_key(keys, presented.now, &signed, &[candidate])
-        .ok_or(NotAuthentic::bad("no valid secret explains the signature"))?;
+    let key =
+        matching_key(keys, presented.now, &signed, &candidate).ok_or(NotAuthentic::unexplained())?;
     presented.fresh(signed_at.saturating_mul(1_000))?;
     Ok(Authentic {
-        auth: AuthMethod::HmacSha256,
+        auth: Auth::HmacSha256,
         key_id: key.id.clone(),
         delivery_id: event_id(presented.body).unwrap_or_else(|| presented.body_sha256.to_owned()),
         headers: vec![
@@ -40,7 +40,7 @@ pub(super) fn authenticate(
 }
 
 /// What Slack asks when a URL is registered with it; the answer is the challenge.
-pub(crate) fn challenge(body: &[u8]) -> Option<String> {
+pub fn challenge(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Verification {
         r#type: String,
@@ -59,14 +59,12 @@ fn event_id(body: &[u8]) -> Option<String> {
     }
     serde_json::from_slice::<Event>(body)
         .ok()
-        .map(|event| event.event_id)
-        .filter(|id| !id.is_empty() && id.len() <= MAX_EVENT_ID)
+        .and_then(|event| own_id(event.event_id))
 }
 
-fn candidate(signature: &str) -> Option<[u8; 32]> {
-    let mut mac = [0; 32];
-    hex::decode_to_slice(signature.strip_prefix("v0=")?, &mut mac).ok()?;
-    Some(mac)
+fn candidate(signature: &str) -> Option<Candidates> {
+    let digits = signature.strip_prefix("v0=")?;
+    Some(Candidates::mac(hex::decode(digits).ok()?))
 }
 
 #[cfg(test)]

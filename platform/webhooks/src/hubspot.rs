@@ -5,13 +5,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain_delivery::AuthMethod;
 
-use super::headers::{number, only};
-use super::{Authentic, Key, NotAuthentic, Presented, matching_key};
+use crate::answer::{Auth, Authentic, NotAuthentic, Presented};
+use crate::headers::{number, only};
+use crate::key::{Candidates, Key, matching_key};
 
-pub(super) const SIGNATURE_V3: &str = "x-hubspot-signature-v3";
-pub(super) const SIGNATURE_V2: &str = "x-hubspot-signature";
+pub(crate) const SIGNATURE_V3: &str = "x-hubspot-signature-v3";
+pub(crate) const SIGNATURE_V2: &str = "x-hubspot-signature";
 /// Milliseconds, unlike in other schemes.
 const TIMESTAMP: &str = "x-hubspot-request-timestamp";
 
@@ -31,7 +31,7 @@ const DECODED: [(&str, char); 12] = [
     ("%3B", ';'),
 ];
 
-pub(super) fn authenticate_v3(
+pub(crate) fn authenticate_v3(
     keys: &[Key],
     presented: &Presented<'_>,
 ) -> Result<Authentic, NotAuthentic> {
@@ -42,11 +42,9 @@ pub(super) fn authenticate_v3(
         "the timestamp header is missing or repeated",
     ))?;
     let millis = number(timestamp).ok_or(NotAuthentic::bad("the timestamp is malformed"))?;
-    let candidate = STANDARD
+    let mac = STANDARD
         .decode(signature)
-        .ok()
-        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-        .ok_or(NotAuthentic::bad("the signature is malformed"))?;
+        .map_err(|_| NotAuthentic::bad("the signature is malformed"))?;
     let uri = decoded(presented.uri);
     let signed: [&[u8]; 4] = [
         presented.method.as_bytes(),
@@ -54,36 +52,35 @@ pub(super) fn authenticate_v3(
         presented.body,
         timestamp.as_bytes(),
     ];
-    let key = matching_key(keys, presented.now, &signed, &[candidate])
-        .ok_or(NotAuthentic::bad("no valid secret explains the signature"))?;
+    let key = matching_key(keys, presented.now, &signed, &Candidates::mac(mac))
+        .ok_or(NotAuthentic::unexplained())?;
     presented.fresh(millis)?;
     Ok(authentic(
-        AuthMethod::HmacSha256,
+        Auth::HmacSha256,
         key,
         presented,
         &[(SIGNATURE_V3, signature), (TIMESTAMP, timestamp)],
     ))
 }
 
-pub(super) fn authenticate_v2(
+pub(crate) fn authenticate_v2(
     keys: &[Key],
     presented: &Presented<'_>,
 ) -> Result<Authentic, NotAuthentic> {
     let signature = only(presented.headers, SIGNATURE_V2).ok_or(NotAuthentic::bad(
         "the signature header is missing or repeated",
     ))?;
-    let mut candidate = [0; 32];
-    hex::decode_to_slice(signature, &mut candidate)
-        .map_err(|_| NotAuthentic::bad("the signature is malformed"))?;
+    let mac =
+        hex::decode(signature).map_err(|_| NotAuthentic::bad("the signature is malformed"))?;
     let signed: [&[u8]; 3] = [
         presented.method.as_bytes(),
         presented.uri.as_bytes(),
         presented.body,
     ];
-    let key = matching_key(keys, presented.now, &signed, &[candidate])
-        .ok_or(NotAuthentic::bad("no valid secret explains the signature"))?;
+    let key = matching_key(keys, presented.now, &signed, &Candidates::mac(mac))
+        .ok_or(NotAuthentic::unexplained())?;
     Ok(authentic(
-        AuthMethod::Sha256,
+        Auth::Sha256,
         key,
         presented,
         &[(SIGNATURE_V2, signature)],
@@ -91,7 +88,7 @@ pub(super) fn authenticate_v2(
 }
 
 fn authentic(
-    auth: AuthMethod,
+    auth: Auth,
     key: &Key,
     presented: &Presented<'_>,
     headers: &[(&str, &str)],
