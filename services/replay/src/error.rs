@@ -9,6 +9,10 @@ pub enum Error {
     Postgres(#[from] platform_postgres::Error),
     #[error("redis cannot be reached with these settings")]
     Redis(#[from] platform_redis::Error),
+    #[error("secrets cannot be opened")]
+    Vault(#[from] platform_vault::Error),
+    #[error("a record cannot be read just now")]
+    Record(#[from] platform_log::DecodeError),
     #[error("read model {name} failed")]
     ReadModel {
         name: &'static str,

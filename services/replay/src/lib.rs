@@ -6,6 +6,7 @@
 
 mod error;
 mod read_model;
+mod verify;
 
 use std::{
     sync::Arc,
@@ -34,6 +35,7 @@ use read_model::{InPostgres, InStore};
 
 pub use error::Error;
 pub use read_model::ReadModel;
+pub use verify::{Failure, Unproven, Verified, Which, verify_deliveries};
 
 /// What a rebuild did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
