@@ -128,6 +128,44 @@ impl PartitionReader {
             })
     }
 
+    /// The first offset of each partition whose record is not older than
+    /// `timestamp_ms`; none where there is no such record. A record's timestamp is
+    /// its producer's clock, so that records around that time may be out of order.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn offsets_at(&self, timestamp_ms: i64) -> Result<Vec<(i32, Option<i64>)>, Error> {
+        let consumer = self.poller.consumer()?.clone();
+        let topic = self.poller.broker_topic(&self.topic);
+        let partitions: Vec<i32> = self.next.keys().copied().collect();
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            for partition in partitions {
+                list.add_partition_offset(&topic, partition, Offset::Offset(timestamp_ms))?;
+            }
+            let found = consumer.offsets_for_times(list, ASK)?;
+            found
+                .elements()
+                .iter()
+                .map(|element| {
+                    element.error()?;
+                    let offset = match element.offset() {
+                        Offset::Offset(offset) => Some(offset),
+                        _ => None,
+                    };
+                    Ok((element.partition(), offset))
+                })
+                .collect::<Result<Vec<_>, rdkafka::error::KafkaError>>()
+        });
+        asked
+            .await
+            .map_err(|_| Error::Cancelled)?
+            .map_err(|source| Error::Metadata {
+                what: format!("where {} stood at a time", self.topic),
+                source,
+            })
+    }
+
     /// Whether everything before `ends` was read.
     pub fn has_reached(&self, ends: &[(i32, i64)]) -> bool {
         ends.iter()

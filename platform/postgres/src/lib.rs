@@ -5,18 +5,25 @@
 //! dropping the schema forgets everything about it at once.
 
 mod checkpoint;
+mod copy;
 mod error;
 mod lock;
 mod migrate;
 mod pool;
 mod schema;
+mod shadow;
 mod value;
 
 pub use checkpoint::{Checkpoints, Claimed, Resolution};
+pub use copy::copy_rows;
 pub use error::Error;
 pub use lock::{ExclusiveLock, lock_exclusive, try_lock_exclusive};
 pub use migrate::{Migration, drop_schema, migrate};
 pub use pool::{Client, Pool};
 pub use schema::{Incarnation, incarnation, schema_name, use_schema};
+pub use shadow::{
+    Listed, Phase, RETIRED, ShadowState, begin_shadow, drop_retired, list_shadows, mark_shadow,
+    restore_keys, shadow_schema, shadow_state, swap_in,
+};
 pub use tokio_postgres;
 pub use value::{column, micros, storable, timestamptz};

@@ -18,33 +18,18 @@ const LONGEST_REASON: usize = 1_000;
 /// Sends poison records away on behalf of one consumer.
 #[derive(Clone)]
 pub(crate) struct DeadLetters {
-    /// None in a replay, whose poison was sent away long ago.
-    producer: Option<Producer>,
+    producer: Producer,
     consumer: &'static str,
 }
 
 impl DeadLetters {
     pub(crate) fn new(producer: Producer, consumer: &'static str) -> Self {
-        Self {
-            producer: Some(producer),
-            consumer,
-        }
-    }
-
-    /// Passes over poison records without appending them anywhere.
-    pub(crate) fn silent(consumer: &'static str) -> Self {
-        Self {
-            producer: None,
-            consumer,
-        }
+        Self { producer, consumer }
     }
 
     /// Appends the record as it was, with its key and headers and why; returns
     /// once the broker has it, so that the checkpoint may move past the record.
     pub(crate) async fn send(&self, record: &Record, reason: &str) -> Result<(), Halt> {
-        let Some(producer) = &self.producer else {
-            return Ok(());
-        };
         let reason: String = reason
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
@@ -68,7 +53,7 @@ impl DeadLetters {
                 (CONSUMER, self.consumer),
             ],
         );
-        producer.append(letter).await?;
+        self.producer.append(letter).await?;
         metrics::counter!(crate::metric::DEAD_LETTERS, "runner" => self.consumer, "topic" => record.topic.clone())
             .increment(1);
         Ok(())

@@ -35,9 +35,16 @@ mod store;
 
 pub use decider::{Process, Rejected, migrate_process, request_metadata, run_process};
 pub use deps::{Deps, ReadinessSink};
-pub use digest::Digest;
+pub use digest::{Digest, Digested, Offsets, Part};
 pub use error::{Error, Failure};
 pub use executor::{CancelReason, Cancellation, Executor, Journal, migrate_executor, run_executor};
-pub use pg::{PgProjection, digest, migrate_projection, run_projection};
-pub use rebuild::{rebuild_projection, rebuild_store};
-pub use store::{StoreProjection, run_store_projection, store_digest};
+pub use pg::{
+    PgProjection, digest, digest_of, digest_of_schema, migrate_projection, run_projection,
+};
+pub use rebuild::{
+    Checked, Progress, ProgressSink, RebuildOptions, Rebuilt, Shadow, Stage, Until, drop_shadow,
+    drop_store_shadow, list as shadows, rebuild_projection, rebuild_store, shadow_name,
+};
+pub use store::{
+    Content, ShadowStore, StoreProjection, run_store_projection, store_digest, store_digest_of,
+};

@@ -13,7 +13,9 @@ use domain_kernel::Recorded;
 use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, SchemaRegistry};
 use platform_postgres::tokio_postgres::{Error, Transaction};
 use platform_postgres::{Checkpoints, Claimed, Migration};
-use platform_projector::{PgProjection, digest, rebuild_projection, run_projection};
+use platform_projector::{
+    Checked, PgProjection, RebuildOptions, digest, rebuild_projection, run_projection,
+};
 use platform_testkit::eventually;
 use tokio::sync::watch;
 
@@ -356,9 +358,13 @@ async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
     .await
     .unwrap();
     bed.press("a", 10..20).await;
-    rebuild_projection(&projection(&bed), &bed.deps())
-        .await
-        .unwrap();
+    rebuild_projection(
+        Arc::new(projection(&bed)),
+        &bed.deps(),
+        &RebuildOptions::default(),
+    )
+    .await
+    .unwrap();
     has_rows(&bed, 20).await;
     bed.press("a", 20..30).await;
     has_rows(&bed, 30).await;
@@ -410,10 +416,19 @@ async fn a_rebuild_gives_the_same_digest_beside_a_live_runner() {
         digest(&projection(&bed), &bed.pool).await.unwrap(),
         "the digest shows missing rows"
     );
-    let records = rebuild_projection(&projection(&bed), &bed.deps())
-        .await
-        .unwrap();
-    assert_eq!(records, 800);
+    let rebuilt = rebuild_projection(
+        Arc::new(projection(&bed)),
+        &bed.deps(),
+        &RebuildOptions::default(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(rebuilt.records, 800);
+    assert!(
+        matches!(rebuilt.checked, Checked::Differs { .. }),
+        "{:?}",
+        rebuilt.checked
+    );
     assert_eq!(before, digest(&projection(&bed), &bed.pool).await.unwrap());
     // The live runner goes on behind what was replayed.
     bed.press("a", 200..210).await;

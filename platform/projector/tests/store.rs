@@ -11,7 +11,8 @@ use common::{Bed, DEAD_LETTERS, PATIENCE, Running, bed, pressed};
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, TopicSpec};
 use platform_projector::{
-    Failure, StoreProjection, rebuild_store, run_store_projection, store_digest,
+    Checked, Failure, RebuildOptions, ShadowStore, StoreProjection, rebuild_store,
+    run_store_projection, store_digest,
 };
 use platform_testkit::eventually;
 
@@ -28,6 +29,25 @@ struct Shelf {
 struct Shelved {
     decoder: Arc<Decoder<Presses>>,
     shelf: Arc<Mutex<Shelf>>,
+    /// What stands beside the live one, by name.
+    beside: Arc<Mutex<BTreeMap<String, Arc<Mutex<Shelf>>>>>,
+}
+
+impl ShadowStore for Shelved {
+    fn beside(&self, name: &str) -> Self {
+        let mut beside = self.beside.lock().unwrap();
+        Self {
+            shelf: beside.entry(name.to_owned()).or_default().clone(),
+            ..self.clone()
+        }
+    }
+
+    async fn replace_with(&self, shadow: &Self, generations: &[(i32, i64)]) -> Result<(), Failure> {
+        assert!(!generations.is_empty());
+        let built = std::mem::take(&mut *shadow.shelf.lock().unwrap());
+        *self.shelf.lock().unwrap() = built;
+        Ok(())
+    }
 }
 
 impl StoreProjection for Shelved {
@@ -101,6 +121,7 @@ async fn wide_and_narrow(name: &str) -> (Bed, Shelved) {
     let shelved = Shelved {
         decoder: Arc::new(bed.decoder()),
         shelf: Arc::default(),
+        beside: Arc::default(),
     };
     (bed, shelved)
 }
@@ -200,8 +221,17 @@ async fn a_rebuild_restores_the_digest_beside_a_live_runner() {
         .entries
         .retain(|entry| !entry.contains('7'));
     assert_ne!(before, store_digest(&shelved).await.unwrap());
-    let records = rebuild_store(&shelved, &bed.deps()).await.unwrap();
-    assert_eq!(records, 151);
+    let options = RebuildOptions::default();
+    let rebuilt = rebuild_store(&shelved, &bed.deps(), &options)
+        .await
+        .unwrap();
+    assert_eq!(rebuilt.records, 151);
+    // This store cannot tell partitions apart.
+    let differs = Checked::Differs {
+        partitions: Vec::new(),
+        unplaced: true,
+    };
+    assert_eq!(rebuilt.checked, differs);
     assert_eq!(before, store_digest(&shelved).await.unwrap());
     bed.press("b", 50..60).await;
     has_entries(&shelved, 161).await;

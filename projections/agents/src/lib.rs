@@ -68,6 +68,7 @@ impl PgProjection for AgentsProjection {
 
     fn digest_query(&self) -> &'static str {
         "SELECT ROW(kind, id, tenant, version, retired, definition, event_id,
-                extract(epoch FROM recorded_at))::text FROM resource"
+                extract(epoch FROM recorded_at))::text, 0
+         FROM resource"
     }
 }

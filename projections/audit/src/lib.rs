@@ -1,6 +1,7 @@
 //! Audit: every event of the mesh, once, with where it stands on the log.
 
 mod apply;
+mod bulk;
 mod causal;
 mod decode;
 mod error;
@@ -68,10 +69,22 @@ impl PgProjection for AuditProjection {
     }
 
     /// The body is left out: it is a rendering of what `value_sha256` covers.
+    fn written_once(&self) -> &'static [&'static str] {
+        &["event"]
+    }
+
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        rows: Vec<EventRow>,
+    ) -> Result<(), tokio_postgres::Error> {
+        bulk::bulk(tx, &rows).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT ROW(event_id, topic, log_partition, log_offset, type, stream, version, tenant,
                 correlation, causation, extract(epoch FROM recorded_at), source, traceparent,
-                value_sha256)::text
+                value_sha256)::text, log_partition
          FROM event"
     }
 }

@@ -1,8 +1,12 @@
+use std::collections::HashMap;
+
 use domain_kernel::Timestamp;
+use platform_log::partition_of;
 use platform_redis::{Redis, Script};
 
+use crate::place::{POINTER, Resolved};
 use crate::project::{context_key, history_key, link_key};
-use crate::{Change, Error, LISTED, TOPIC, TTL};
+use crate::{CachedContext, Change, Error, LISTED, Link, TOPIC, TTL};
 
 /// What the names of the cache's keys start with.
 const KINDS: [&str; 3] = ["context:", "correlation:", "history:"];
@@ -13,24 +17,29 @@ const CHUNK: usize = 500;
 
 /// Reads a partition's offsets; puts a mark there when there are none, by which
 /// a later flush is noticed.
-const READ_POSITION: Script = Script::new(
+const CLAIM_POSITION: Script = Script::new(
     "redis.call('HSETNX', KEYS[1], 'generation', '0') \
      return redis.call('HGETALL', KEYS[1])",
 );
 
+/// The same for who only looks, and must not hide a flush by such a mark.
+const READ_POSITION: Script = Script::new("return redis.call('HGETALL', KEYS[1])");
+
 /// Writes a batch and its offsets, all or nothing.
 ///
-/// `ARGV`: generation, whether the offsets must be there, number of offsets, then
-/// topic and offset of each, then operations. `S`: set key number, value,
-/// milliseconds. `L`: list under key number, order, member, how many are kept,
-/// milliseconds.
+/// `KEYS`: the offsets, the pointer to the live cache, then what is written.
+/// `ARGV`: generation, whether the offsets must be there, the live cache as it
+/// was known, number of offsets, then topic and offset of each, then operations.
+/// `S`: set key number, value, milliseconds. `L`: list under key number, order,
+/// member, how many are kept, milliseconds.
 const WRITE: Script = Script::new(
     "local seen = redis.call('HGET', KEYS[1], 'generation') \
      if not seen and ARGV[2] == '1' then return {-1, 0} end \
      if seen and tonumber(seen) > tonumber(ARGV[1]) then return {-2, tonumber(seen)} end \
-     local at = 4 \
+     if (redis.call('GET', KEYS[2]) or '0') ~= ARGV[3] then return {-3, 0} end \
+     local at = 5 \
      redis.call('HSET', KEYS[1], 'generation', ARGV[1]) \
-     for _ = 1, tonumber(ARGV[3]) do \
+     for _ = 1, tonumber(ARGV[4]) do \
        redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) \
        at = at + 2 \
      end \
@@ -51,9 +60,25 @@ const WRITE: Script = Script::new(
      return {0, 0}",
 );
 
-pub(crate) async fn positions(redis: &Redis, partition: i32) -> Result<Vec<(String, i64)>, Error> {
-    let key = [format!("{POSITION}{partition}")];
-    let fields: Vec<String> = redis.eval(&READ_POSITION, &key, Vec::new()).await?;
+/// Where the offsets of a partition are kept.
+pub(crate) fn position_key(start: &str, partition: i32) -> String {
+    format!("{start}{POSITION}{partition}")
+}
+
+/// `claim` says that whoever asks is going to write from there on.
+pub(crate) async fn positions(
+    redis: &Redis,
+    place: &Resolved,
+    partition: i32,
+    claim: bool,
+) -> Result<Vec<(String, i64)>, Error> {
+    let key = [position_key(&place.start, partition)];
+    let script = if claim {
+        &CLAIM_POSITION
+    } else {
+        &READ_POSITION
+    };
+    let fields: Vec<String> = redis.eval(script, &key, Vec::new()).await?;
     let offset = fields
         .as_chunks::<2>()
         .0
@@ -64,21 +89,34 @@ pub(crate) async fn positions(redis: &Redis, partition: i32) -> Result<Vec<(Stri
     Ok(vec![(TOPIC.to_owned(), offset)])
 }
 
+/// Who writes into a partition, and where.
+pub(crate) struct Writer<'a> {
+    pub(crate) place: &'a Resolved,
+    pub(crate) partition: i32,
+    pub(crate) generation: i64,
+    /// Whether its offsets were read, so that they must be there.
+    pub(crate) claimed: bool,
+}
+
 pub(crate) async fn apply(
     redis: &Redis,
-    partition: i32,
+    writer: &Writer<'_>,
     changes: &[Change],
     upto: &[(String, i64)],
-    generation: i64,
-    claimed: bool,
     now: Timestamp,
 ) -> Result<(), Error> {
+    let Writer {
+        place,
+        partition,
+        generation,
+        claimed,
+    } = *writer;
     let mut chunks = changes.chunks(CHUNK).peekable();
     loop {
         let chunk = chunks.next().unwrap_or_default();
         // The offsets go with the last ones: what is written again does no harm.
         let upto = if chunks.peek().is_none() { upto } else { &[] };
-        let mut keys = vec![format!("{POSITION}{partition}")];
+        let mut keys = vec![position_key(&place.start, partition), POINTER.to_owned()];
         let mut arguments = vec![
             generation.to_string().into_bytes(),
             if claimed {
@@ -86,6 +124,7 @@ pub(crate) async fn apply(
             } else {
                 b"0".to_vec()
             },
+            place.live.to_string().into_bytes(),
             upto.len().to_string().into_bytes(),
         ];
         for (topic, offset) in upto {
@@ -93,13 +132,14 @@ pub(crate) async fn apply(
             arguments.push(offset.to_string().into_bytes());
         }
         for change in chunk {
-            operations(change, now, &mut keys, &mut arguments)?;
+            operations(change, &place.start, now, &mut keys, &mut arguments)?;
         }
         let (code, seen): (i64, i64) = redis.eval(&WRITE, &keys, arguments).await?;
         match code {
             0 if chunks.peek().is_none() => return Ok(()),
             0 => {}
             -1 => return Err(Error::Flushed { partition }),
+            -3 => return Err(Error::Replaced),
             _ => return Err(Error::Fenced { partition, seen }),
         }
     }
@@ -107,12 +147,13 @@ pub(crate) async fn apply(
 
 fn operations(
     change: &Change,
+    start: &str,
     now: Timestamp,
     keys: &mut Vec<String>,
     arguments: &mut Vec<Vec<u8>>,
 ) -> Result<(), Error> {
     let mut set = |key: String, value: Vec<u8>, ttl: i64| {
-        keys.push(key);
+        keys.push(format!("{start}{key}"));
         let number = keys.len().to_string();
         arguments.extend([
             b"S".to_vec(),
@@ -140,11 +181,8 @@ fn operations(
                 serde_json::to_vec(link)?,
                 ttl,
             );
-            keys.push(history_key(
-                &context.tenant,
-                &context.space,
-                &context.subject,
-            ));
+            let history = history_key(&context.tenant, &context.space, &context.subject);
+            keys.push(format!("{start}{history}"));
             arguments.extend([
                 b"L".to_vec(),
                 keys.len().to_string().into_bytes(),
@@ -176,35 +214,67 @@ pub(crate) fn remaining(at: Timestamp, now: Timestamp) -> Option<i64> {
     (left > 0).then_some(left.min(ttl))
 }
 
-pub(crate) async fn clear(redis: &Redis) -> Result<(), Error> {
-    for start in KINDS.into_iter().chain([POSITION]) {
-        for names in redis.scan(start).await?.chunks(500) {
+/// Forgets the cache whose keys start with `start`.
+pub(crate) async fn clear(redis: &Redis, start: &str) -> Result<(), Error> {
+    for kind in KINDS.into_iter().chain([POSITION]) {
+        for names in redis.scan(&format!("{start}{kind}")).await?.chunks(500) {
             redis.delete(names).await?;
         }
     }
     Ok(())
 }
 
-/// Each key with its value, without its time to live.
-pub(crate) async fn entries(redis: &Redis) -> Result<Vec<String>, Error> {
+/// Each key with its value, without its time to live, and its partition: that of
+/// the context it is or names.
+pub(crate) async fn entries(
+    redis: &Redis,
+    place: &Resolved,
+    partitions: u32,
+) -> Result<Vec<(Option<i32>, String)>, Error> {
+    let start = place.start.as_str();
     let mut lines = Vec::new();
-    for start in ["context:", "correlation:"] {
-        for names in redis.scan(start).await?.chunks(500) {
+    let mut places: HashMap<String, i32> = HashMap::new();
+    for kind in ["context:", "correlation:"] {
+        for names in redis.scan(&format!("{start}{kind}")).await?.chunks(500) {
             let values = redis.get_many(names).await?;
             for (name, value) in names.iter().zip(values) {
                 // What has expired since is not there.
-                if let Some(value) = value {
-                    lines.push(format!("{name} {}", String::from_utf8_lossy(&value)));
-                }
+                let Some(value) = value else { continue };
+                let partition = if kind == "context:" {
+                    let partition = partition_of_context(&value, partitions);
+                    if let Some((id, partition)) = &partition {
+                        places.insert(id.clone(), *partition);
+                    }
+                    partition.map(|(_, partition)| partition)
+                } else {
+                    serde_json::from_slice::<Link>(&value)
+                        .ok()
+                        .and_then(|link| places.get(&link.context_id.to_string()).copied())
+                };
+                let name = name.strip_prefix(start).unwrap_or(name);
+                lines.push((
+                    partition,
+                    format!("{name} {}", String::from_utf8_lossy(&value)),
+                ));
             }
         }
     }
-    for name in redis.scan("history:").await? {
+    for name in redis.scan(&format!("{start}history:")).await? {
         for member in redis.sorted_last(&name, LISTED as usize).await? {
-            lines.push(format!("{name} {}", String::from_utf8_lossy(&member)));
+            let member = String::from_utf8_lossy(&member).into_owned();
+            let name = name.strip_prefix(start).unwrap_or(&name);
+            lines.push((places.get(&member).copied(), format!("{name} {member}")));
         }
     }
     Ok(lines)
+}
+
+fn partition_of_context(value: &[u8], partitions: u32) -> Option<(String, i32)> {
+    let context: CachedContext = serde_json::from_slice(value).ok()?;
+    // The key of its records on the log.
+    let key = format!("{}/{}", context.tenant, context.space);
+    let partition = partition_of(key.as_bytes(), partitions);
+    (partitions > 0).then(|| (context.context_id.to_string(), partition))
 }
 
 #[cfg(test)]

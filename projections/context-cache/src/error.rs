@@ -8,6 +8,8 @@ pub enum Error {
     Content(#[from] serde_json::Error),
     #[error("another owner of generation {seen} fills partition {partition}")]
     Fenced { partition: i32, seen: i64 },
+    #[error("another cache took the place of the one that was written to")]
+    Replaced,
     #[error("the offsets of partition {partition} are gone: redis was flushed")]
     Flushed { partition: i32 },
 }

@@ -4,6 +4,7 @@ use domain_kernel::{ContextId, CorrelationId, Space, TenantId, Timestamp};
 use platform_redis::{Batch, Redis};
 
 use crate::apply::remaining;
+use crate::place::{Place, read, read_list};
 use crate::project::{context_key, history_key, link_key};
 use crate::{CachedContext, Error, LISTED, Link};
 
@@ -35,14 +36,14 @@ impl ContextCache {
     /// # Errors
     /// When Redis does not answer or holds something else.
     pub async fn link(&self, correlation_id: CorrelationId) -> Result<Option<Link>, Error> {
-        let value = self.redis.get(&link_key(correlation_id)).await?;
+        let value = read(&self.redis, link_key(correlation_id)).await?;
         Ok(value.map(|v| serde_json::from_slice(&v)).transpose()?)
     }
 
     /// # Errors
     /// When Redis does not answer or holds something else.
     pub async fn context(&self, context_id: ContextId) -> Result<Option<CachedContext>, Error> {
-        let value = self.redis.get(&context_key(context_id)).await?;
+        let value = read(&self.redis, context_key(context_id)).await?;
         Ok(value.map(|v| serde_json::from_slice(&v)).transpose()?)
     }
 
@@ -58,16 +59,17 @@ impl ContextCache {
         limit: usize,
     ) -> Result<Recent, Error> {
         let limit = limit.min(LISTED as usize);
+        if limit == 0 {
+            return Ok(Recent {
+                enough: true,
+                contexts: Vec::new(),
+            });
+        }
         let key = history_key(tenant, space, subject);
-        let members = self.redis.sorted_last(&key, limit).await?;
-        let ids: Vec<ContextId> = members
-            .iter()
-            .filter_map(|member| std::str::from_utf8(member).ok()?.parse().ok())
-            .collect();
-        let names: Vec<String> = ids.iter().map(|id| context_key(*id)).collect();
-        let mut contexts = Vec::with_capacity(ids.len());
+        let values = read_list(&self.redis, key, limit).await?;
+        let mut contexts = Vec::with_capacity(values.len());
         // Backwards to the first that has expired: what is returned has no gaps.
-        for value in self.redis.get_many(&names).await?.into_iter().rev() {
+        for value in values.into_iter().rev() {
             let Some(value) = value else { break };
             contexts.push(serde_json::from_slice(&value)?);
         }
@@ -92,15 +94,16 @@ impl ContextCache {
         let ttl = remaining(context.at, now)
             .and_then(|millis| u64::try_from(millis).ok())
             .map_or(ASKED_AGAIN, Duration::from_millis);
+        let start = Place::Live.resolve(&self.redis).await?.start;
         let mut batch = Batch::new();
         batch
             .set(
-                link_key(correlation_id),
+                format!("{start}{}", link_key(correlation_id)),
                 serde_json::to_vec(link)?,
                 Some(ttl),
             )
             .set(
-                context_key(context.context_id),
+                format!("{start}{}", context_key(context.context_id)),
                 serde_json::to_vec(context)?,
                 Some(ttl),
             );

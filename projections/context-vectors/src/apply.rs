@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use domain_context::ContextEvent;
 use domain_kernel::Recorded;
-use platform_config::Settings;
+use platform_config::{Kafka, Settings};
 use platform_embed::Embedder;
 use platform_log::{DecodeError, Decoder, Position, Record, SchemaRegistry};
-use platform_projector::{Failure, StoreProjection};
+use platform_projector::{Content, Failure, ShadowStore, StoreProjection};
 use tokio::sync::Mutex;
 
 use crate::follow::Follower;
@@ -19,6 +19,11 @@ use crate::{Change, Error, PartitionIndex, TOPIC, file, project};
 /// the other: each is a fold of the log up to the offset that stands in it.
 pub struct ContextVectors {
     directory: PathBuf,
+    /// Whether these are the files that serve, so that the log may be read on
+    /// beyond them; a shadow ends where it was told to.
+    live: bool,
+    kafka: Kafka,
+    registry: SchemaRegistry,
     embedder: Arc<dyn Embedder>,
     follower: Follower,
     open: Mutex<HashMap<i32, PartitionIndex>>,
@@ -34,16 +39,49 @@ impl std::fmt::Debug for ContextVectors {
 
 impl ContextVectors {
     pub fn new(settings: &Settings, registry: SchemaRegistry, embedder: Arc<dyn Embedder>) -> Self {
+        let directory = settings.data_dir.join("vectors");
+        Self::at(directory, true, settings.kafka.clone(), registry, embedder)
+    }
+
+    fn at(
+        directory: PathBuf,
+        live: bool,
+        kafka: Kafka,
+        registry: SchemaRegistry,
+        embedder: Arc<dyn Embedder>,
+    ) -> Self {
         Self {
-            directory: settings.data_dir.join("vectors"),
+            directory,
+            live,
             follower: Follower {
-                kafka: settings.kafka.clone(),
-                decoder: Decoder::new(registry),
+                kafka: kafka.clone(),
+                decoder: Decoder::new(registry.clone()),
                 embedder: embedder.clone(),
             },
+            kafka,
+            registry,
             embedder,
             open: Mutex::default(),
         }
+    }
+
+    /// The indexes that have files, by partition.
+    async fn indexes(&self) -> Result<Vec<(i32, PartitionIndex)>, Failure> {
+        let mut indexes = Vec::new();
+        for partition in file::partitions(&self.directory).map_err(Failure::transient)? {
+            let known = file::load(&self.directory, partition, self.embedder.as_ref());
+            // A file that is damaged vouches for nothing.
+            let Some(mut index) = known else { continue };
+            if self.live {
+                // One that is whole may be a little behind: it is written now and then.
+                self.follower
+                    .catch_up(partition, &mut index)
+                    .await
+                    .map_err(Failure::transient)?;
+            }
+            indexes.push((partition, index));
+        }
+        Ok(indexes)
     }
 
     fn load(&self, partition: i32) -> Result<PartitionIndex, Error> {
@@ -127,6 +165,9 @@ impl StoreProjection for ContextVectors {
     async fn clear(&self) -> Result<(), Failure> {
         let mut open = self.open.lock().await;
         open.clear();
+        if !self.live {
+            return file::forget(&self.directory).map_err(Failure::transient);
+        }
         for partition in file::partitions(&self.directory).map_err(Failure::transient)? {
             file::remove(&self.directory, partition).map_err(Failure::transient)?;
         }
@@ -135,17 +176,56 @@ impl StoreProjection for ContextVectors {
 
     async fn entries(&self) -> Result<Vec<String>, Failure> {
         let mut lines = Vec::new();
-        for partition in file::partitions(&self.directory).map_err(Failure::transient)? {
-            let known = file::load(&self.directory, partition, self.embedder.as_ref());
-            // A file that is damaged vouches for nothing.
-            let Some(mut index) = known else { continue };
-            // One that is whole may be a little behind: it is written now and then.
-            self.follower
-                .catch_up(partition, &mut index)
-                .await
-                .map_err(Failure::transient)?;
+        for (_, index) in self.indexes().await? {
             lines.extend(self.lines(&index).map_err(Failure::transient)?);
         }
         Ok(lines)
+    }
+
+    async fn content(&self, partitions: u32) -> Result<Content, Failure> {
+        let mut content = Content {
+            // Each index is a fold up to its own offset, whatever is written meanwhile.
+            settled: true,
+            ..Content::default()
+        };
+        let mut indexes: HashMap<i32, PartitionIndex> = self.indexes().await?.into_iter().collect();
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            let next_offset = match indexes.remove(&partition) {
+                None => 0,
+                Some(index) => {
+                    let lines = self.lines(&index).map_err(Failure::transient)?;
+                    let lines = lines.into_iter().map(|line| (Some(partition), line));
+                    content.entries.extend(lines);
+                    index.next_offset()
+                }
+            };
+            let offsets = vec![(TOPIC.to_owned(), next_offset)];
+            content.offsets.push((partition, offsets));
+        }
+        Ok(content)
+    }
+}
+
+impl ShadowStore for ContextVectors {
+    fn beside(&self, name: &str) -> Self {
+        Self::at(
+            self.directory.join(format!("beside-{name}")),
+            false,
+            self.kafka.clone(),
+            self.registry.clone(),
+            self.embedder.clone(),
+        )
+    }
+
+    /// The owner generation is not needed: whatever replaces a file is a fold of
+    /// the same log. Who holds the indexes in memory takes the new files in.
+    async fn replace_with(
+        &self,
+        shadow: &Self,
+        _generations: &[(i32, i64)],
+    ) -> Result<(), Failure> {
+        self.open.lock().await.clear();
+        shadow.open.lock().await.clear();
+        file::replace(&self.directory, &shadow.directory).map_err(Failure::transient)
     }
 }

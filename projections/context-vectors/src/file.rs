@@ -120,3 +120,61 @@ pub(crate) fn remove(directory: &Path, partition: i32) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+/// Beside the files: tells whoever holds indexes in memory that the files were
+/// replaced by ones made anew from the log.
+const RENEWED: &str = "renewed";
+
+/// Puts the files of `shadow` in the place of those of `live`, one partition
+/// after another: each is a fold of its own partition. Files of partitions the
+/// shadow has none of are removed.
+pub(crate) fn replace(live: &Path, shadow: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Directory {
+        path: live.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(live).map_err(failed)?;
+    // Once before, so that nobody who does not know of it writes over a new
+    // file; once after, so that nobody rests with what was read in between.
+    count_renewal(live).map_err(failed)?;
+    let built = partitions(shadow)?;
+    for partition in &built {
+        std::fs::rename(path(shadow, *partition), path(live, *partition)).map_err(failed)?;
+    }
+    for partition in partitions(live)? {
+        if !built.contains(&partition) {
+            remove(live, partition)?;
+        }
+    }
+    count_renewal(live).map_err(failed)?;
+    // Renames are durable only once the directory is.
+    std::fs::File::open(live)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed)?;
+    forget(shadow)
+}
+
+fn count_renewal(live: &Path) -> std::io::Result<()> {
+    let beside = live.join(format!("{RENEWED}.part"));
+    std::fs::write(&beside, (renewals(live) + 1).to_string())?;
+    std::fs::rename(beside, live.join(RENEWED))
+}
+
+/// A number that grows while the files are replaced by ones made anew.
+pub(crate) fn renewals(directory: &Path) -> u64 {
+    std::fs::read_to_string(directory.join(RENEWED))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// Removes the directory of a shadow.
+pub(crate) fn forget(shadow: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(shadow) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Directory {
+            path: shadow.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}

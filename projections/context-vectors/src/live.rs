@@ -38,6 +38,8 @@ struct Shared {
     embedder: Arc<dyn Embedder>,
     follower: Follower,
     slots: Mutex<HashMap<i32, Arc<Mutex<Slot>>>>,
+    /// How often the files had been made anew when they were last read.
+    renewals: Mutex<u64>,
 }
 
 struct Slot {
@@ -61,9 +63,11 @@ impl std::fmt::Debug for Indexes {
 impl Indexes {
     /// Files are kept in `vectors/` in the data directory.
     pub fn new(settings: &Settings, registry: SchemaRegistry, embedder: Arc<dyn Embedder>) -> Self {
+        let directory = settings.data_dir.join("vectors");
         Self {
             shared: Arc::new(Shared {
-                directory: settings.data_dir.join("vectors"),
+                renewals: Mutex::new(file::renewals(&directory)),
+                directory,
                 follower: Follower {
                     kafka: settings.kafka.clone(),
                     decoder: Decoder::new(registry),
@@ -187,7 +191,46 @@ impl Indexes {
             if tended.await.is_err() || !same {
                 return Ok(());
             }
+            self.take_in_renewed(&slots).await?;
         }
+    }
+
+    /// A rebuild replaced the files: what is in memory is replaced as well, each
+    /// index in one step, by one that has come at least as far.
+    async fn take_in_renewed(&self, slots: &[(i32, Arc<Mutex<Slot>>)]) -> Result<(), Error> {
+        let renewals = file::renewals(&self.shared.directory);
+        if renewals == *lock(&self.shared.renewals) {
+            return Ok(());
+        }
+        for (partition, slot) in slots {
+            let (mut index, saved_offset) = self.load(*partition).await?;
+            self.shared
+                .follower
+                .catch_up(*partition, &mut index)
+                .await?;
+            let mut slot = lock(slot);
+            if index.next_offset() >= slot.durable.next_offset() {
+                slot.durable = index;
+                slot.saved_offset = saved_offset;
+            }
+        }
+        *lock(&self.shared.renewals) = renewals;
+        info!("vector indexes made anew were taken in");
+        Ok(())
+    }
+
+    /// The file of a partition, and the offset up to which it goes.
+    async fn load(&self, partition: i32) -> Result<(PartitionIndex, i64), Error> {
+        let shared = self.shared.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            file::load(&shared.directory, partition, shared.embedder.as_ref())
+        });
+        let index = match loaded.await.ok().flatten() {
+            Some(index) => index,
+            None => PartitionIndex::new(self.shared.embedder.dimensions())?,
+        };
+        let offset = index.next_offset();
+        Ok((index, offset))
     }
 
     async fn take_in(&self, slot: &Mutex<Slot>, record: &Record) -> Result<(), Error> {
@@ -206,16 +249,8 @@ impl Indexes {
 
     async fn open(&self, partition: i32) -> Result<Arc<Mutex<Slot>>, Error> {
         let started = Instant::now();
-        let shared = self.shared.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
-            file::load(&shared.directory, partition, shared.embedder.as_ref())
-        });
         let dimensions = self.shared.embedder.dimensions();
-        let mut durable = match loaded.await.ok().flatten() {
-            Some(index) => index,
-            None => PartitionIndex::new(dimensions)?,
-        };
-        let saved_offset = durable.next_offset();
+        let (mut durable, saved_offset) = self.load(partition).await?;
         self.shared
             .follower
             .catch_up(partition, &mut durable)
@@ -321,7 +356,9 @@ impl Shared {
 
     fn save(&self, partition: i32, slot: &mut Slot) {
         let offset = slot.durable.next_offset();
-        if offset == slot.saved_offset {
+        // What a rebuild puts there is not written over with what it replaces.
+        let renewed = file::renewals(&self.directory) != *lock(&self.renewals);
+        if offset == slot.saved_offset || renewed {
             return;
         }
         let started = Instant::now();

@@ -5,7 +5,7 @@ use domain_kernel::{ContextId, EventId, Space, TenantId};
 use platform_config::Settings;
 use platform_embed::{Embedder, HashedNgrams};
 use platform_log::SchemaRegistry;
-use platform_projector::StoreProjection;
+use platform_projector::{ShadowStore, StoreProjection};
 use projections_context_vectors::{Change, ContextVectors, Entry, Merge, PartitionIndex, profile};
 use serde_json::json;
 use std::sync::Arc;
@@ -84,4 +84,43 @@ async fn a_file_that_is_not_whole_counts_for_nothing() {
     assert_eq!(store().positions(1).await.unwrap(), upto(6));
     store().clear().await.unwrap();
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn files_made_beside_take_the_place_of_those_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = Settings::defaults().unwrap();
+    settings.data_dir = directory.path().to_owned();
+    let registry = SchemaRegistry::new(&settings.schema_registry).unwrap();
+    let live = ContextVectors::new(&settings, registry, Arc::new(HashedNgrams::default()));
+    let upto = |offset: i64| vec![("mesh.contexts".to_owned(), offset)];
+    for partition in [0, 1] {
+        let wrong = vec![add("wrong", 3)];
+        live.apply(partition, wrong, &upto(4), 1).await.unwrap();
+    }
+    let next = live.beside("next");
+    assert_eq!(next.positions(1).await.unwrap(), upto(0));
+    next.apply(1, vec![add("right", 3)], &upto(9), 1)
+        .await
+        .unwrap();
+    assert_eq!(live.positions(1).await.unwrap(), upto(4));
+
+    // Whoever comes later goes on with what was made beside.
+    let next = live.beside("next");
+    assert_eq!(next.positions(1).await.unwrap(), upto(9));
+    let built = next.content(2).await.unwrap();
+    live.replace_with(&next, &[]).await.unwrap();
+    let vectors = directory.path().join("vectors");
+    assert_eq!(live.positions(1).await.unwrap(), upto(9));
+    assert_eq!(live.positions(0).await.unwrap(), upto(0));
+    assert!(!vectors.join("0.usearch").exists());
+    assert!(!vectors.join("beside-next").exists());
+    assert_eq!(next.positions(1).await.unwrap(), upto(0));
+    assert_eq!(built.entries.len(), 1);
+    assert!(
+        built.entries[0]
+            .1
+            .contains(&ContextId::derive(&["right"]).to_string())
+    );
+    live.clear().await.unwrap();
 }

@@ -66,15 +66,20 @@ impl PgProjection for ContextsProjection {
         }]
     }
 
+    fn written_once(&self) -> &'static [&'static str] {
+        &["shared", "merged"]
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'shared' || ROW(context_id, event_id, tenant, correlation, space, kind, subject, delivery,
                 source_id, content, content_sha256, text, model_digest, neighbour_id, neighbour_cosine,
-                neighbour_kept_apart, subscribers, extract(epoch FROM recorded_at), log_partition, log_offset)::text
+                neighbour_kept_apart, subscribers, extract(epoch FROM recorded_at), log_partition,
+                log_offset)::text, log_partition
          FROM shared
          UNION ALL
          SELECT 'merged' || ROW(context_id, version, event_id, tenant, correlation, space, kind, subject, delivery,
                 source_id, content, content_sha256, model_digest, cosine, exact,
-                extract(epoch FROM recorded_at), log_partition, log_offset)::text
+                extract(epoch FROM recorded_at), log_partition, log_offset)::text, log_partition
          FROM merged"
     }
 }

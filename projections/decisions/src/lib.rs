@@ -3,6 +3,7 @@
 //! Complete enough to ask policy again and compare.
 
 mod apply;
+mod bulk;
 mod error;
 mod project;
 mod query;
@@ -66,8 +67,21 @@ impl PgProjection for DecisionsProjection {
         }]
     }
 
+    fn written_once(&self) -> &'static [&'static str] {
+        &["decision"]
+    }
+
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        rows: Vec<DecisionRow>,
+    ) -> Result<(), tokio_postgres::Error> {
+        bulk::bulk(tx, &rows).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT ROW(event_id, decision_id, tenant, correlation, path, bundle_digest, input, result, allow,
-                reasons, engine, duration_us, extract(epoch FROM recorded_at))::text FROM decision"
+                reasons, engine, duration_us, extract(epoch FROM recorded_at))::text, correlation::text
+         FROM decision"
     }
 }

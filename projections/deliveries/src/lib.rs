@@ -3,6 +3,7 @@
 //! The gateway asks here whether it has seen a delivery before when Redis cannot tell.
 
 mod apply;
+mod bulk;
 mod error;
 mod project;
 mod query;
@@ -66,14 +67,27 @@ impl PgProjection for DeliveriesProjection {
         }]
     }
 
+    fn written_once(&self) -> &'static [&'static str] {
+        &["accepted", "refused"]
+    }
+
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), tokio_postgres::Error> {
+        bulk::bulk(tx, changes).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'accepted' || ROW(correlation, event_id, tenant, space, source_id, delivery_id,
                 event_type, subject, scheme, auth, key_id, content_type, body_sha256, body_bytes,
-                extract(epoch FROM recorded_at), log_partition, log_offset)::text
+                extract(epoch FROM recorded_at), log_partition, log_offset)::text, log_partition
          FROM accepted
          UNION ALL
          SELECT 'refused' || ROW(event_id, correlation, tenant, space, source_id, reason, detail,
-                body_sha256, body_bytes, extract(epoch FROM recorded_at), log_partition, log_offset)::text
+                body_sha256, body_bytes, extract(epoch FROM recorded_at), log_partition, log_offset)::text,
+                log_partition
          FROM refused"
     }
 }

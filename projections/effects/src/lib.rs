@@ -71,17 +71,25 @@ impl PgProjection for EffectsProjection {
         }]
     }
 
+    fn written_once(&self) -> &'static [&'static str] {
+        &["request", "cancellation", "outcome"]
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'request' || ROW(effect_id, event_id, tenant, correlation, workflow_id, step, compensation,
                 connector_id, operation, object, id_property, external_id, properties,
-                extract(epoch FROM deadline), extract(epoch FROM recorded_at))::text
+                extract(epoch FROM deadline), extract(epoch FROM recorded_at))::text,
+                connector_id || '/' || object || '/' || external_id
          FROM request
          UNION ALL
-         SELECT 'cancellation' || ROW(effect_id, event_id, reason, extract(epoch FROM recorded_at))::text
-         FROM cancellation
+         SELECT 'cancellation' || ROW(c.effect_id, c.event_id, c.reason,
+                extract(epoch FROM c.recorded_at))::text,
+                r.connector_id || '/' || r.object || '/' || r.external_id
+         FROM cancellation c LEFT JOIN request r USING (effect_id)
          UNION ALL
          SELECT 'outcome' || ROW(effect_id, version, event_id, tenant, correlation, kind, attempt, remote_id,
-                remote_version, properties_sha256, code, reason, found, extract(epoch FROM recorded_at))::text
+                remote_version, properties_sha256, code, reason, found,
+                extract(epoch FROM recorded_at))::text, correlation::text
          FROM outcome"
     }
 }

@@ -71,21 +71,26 @@ impl PgProjection for ExecutionsProjection {
         }]
     }
 
+    fn written_once(&self) -> &'static [&'static str] {
+        &["request", "cancellation", "start", "ending"]
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'request' || ROW(execution_id, event_id, tenant, correlation, workflow_id, step, compensation,
                 agent_id, tool, arguments, space, subject, extract(epoch FROM deadline),
-                extract(epoch FROM recorded_at))::text
+                extract(epoch FROM recorded_at))::text, correlation::text
          FROM request
          UNION ALL
-         SELECT 'cancellation' || ROW(execution_id, event_id, reason, extract(epoch FROM recorded_at))::text
-         FROM cancellation
+         SELECT 'cancellation' || ROW(c.execution_id, c.event_id, c.reason,
+                extract(epoch FROM c.recorded_at))::text, r.correlation::text
+         FROM cancellation c LEFT JOIN request r USING (execution_id)
          UNION ALL
-         SELECT 'start' || ROW(execution_id, version, event_id, shown, arguments_sha256, attempt,
-                extract(epoch FROM recorded_at))::text
-         FROM start
+         SELECT 'start' || ROW(s.execution_id, s.version, s.event_id, s.shown, s.arguments_sha256, s.attempt,
+                extract(epoch FROM s.recorded_at))::text, r.correlation::text
+         FROM start s LEFT JOIN request r USING (execution_id)
          UNION ALL
-         SELECT 'ending' || ROW(execution_id, event_id, succeeded, output, model, code, reason, duration_ms,
-                extract(epoch FROM recorded_at))::text
-         FROM ending"
+         SELECT 'ending' || ROW(e.execution_id, e.event_id, e.succeeded, e.output, e.model, e.code, e.reason,
+                e.duration_ms, extract(epoch FROM e.recorded_at))::text, r.correlation::text
+         FROM ending e LEFT JOIN request r USING (execution_id)"
     }
 }

@@ -70,12 +70,12 @@ impl PgProjection for WorkflowsProjection {
     fn digest_query(&self) -> &'static str {
         "SELECT 'run' || ROW(workflow_id, tenant, correlation, definition_id, definition_digest, context_id,
                 kind, space, subject, status, failed_step, reason, extract(epoch FROM started_at),
-                extract(epoch FROM changed_at), version)::text
+                extract(epoch FROM changed_at), version)::text, correlation::text
          FROM run
          UNION ALL
-         SELECT 'step' || ROW(workflow_id, step, ordinal, status, call, target, output, code, reason, attempts,
-                extract(epoch FROM started_at), extract(epoch FROM ended_at),
-                extract(epoch FROM compensated_at))::text
-         FROM step"
+         SELECT 'step' || ROW(s.workflow_id, s.step, s.ordinal, s.status, s.call, s.target, s.output, s.code,
+                s.reason, s.attempts, extract(epoch FROM s.started_at), extract(epoch FROM s.ended_at),
+                extract(epoch FROM s.compensated_at))::text, r.correlation::text
+         FROM step s LEFT JOIN run r USING (workflow_id)"
     }
 }

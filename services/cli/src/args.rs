@@ -15,7 +15,8 @@ Exit codes:
   2  the command line is not understood
   3  a setting is wrong; the message names it
   4  something the command stands on is missing or cannot be reached
-  5  what was asked for does not exist";
+  5  what was asked for does not exist
+  6  what was compared is not the same";
 
 /// Webhooks in, agents asked, systems of record written: every step on a log.
 #[derive(Debug, Parser)]

@@ -10,6 +10,18 @@ pub(crate) struct Missing(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct NotFound(pub(crate) String);
 
+/// What was compared is not the same, or could not be shown to be.
+#[derive(Debug)]
+pub(crate) struct Differs(pub(crate) String);
+
+impl std::fmt::Display for Differs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Differs {}
+
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -50,8 +62,11 @@ fn number(error: &anyhow::Error) -> u8 {
         if cause.is::<Missing>() || is_missing(cause) || is_unreachable(cause) {
             return 4;
         }
-        if cause.is::<NotFound>() {
+        if cause.is::<NotFound>() || is_unknown(cause) {
             return 5;
+        }
+        if cause.is::<Differs>() {
+            return 6;
         }
     }
     1
@@ -62,6 +77,14 @@ fn is_missing(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause
         .downcast_ref()
         .is_some_and(|error| matches!(error, Stack::NotInstalled { .. }))
+}
+
+/// A shadow that is not kept.
+fn is_unknown(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use services_replay::Error as Replay;
+    cause
+        .downcast_ref()
+        .is_some_and(|error| matches!(error, Replay::UnknownShadow { .. }))
 }
 
 /// Nobody listens where a server is said to be.
@@ -121,6 +144,7 @@ mod tests {
         assert_eq!(number(&not_installed.into()), 4);
 
         assert_eq!(number(&NotFound("no such trace".to_owned()).into()), 5);
+        assert_eq!(number(&Differs("not the same".to_owned()).into()), 6);
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let refused = Err::<(), _>(refused).context("the gateway cannot be reached");
         assert_eq!(number(&refused.unwrap_err()), 4);

@@ -9,7 +9,7 @@ use common::{ADA, CHARGED, CHARGED_AGAIN, KIND, Mesh, PATIENCE, ticket};
 use domain_context::{ContextEvent, ContextMerged, ContextShared, NotificationEvent};
 use domain_kernel::CorrelationId;
 use platform_embed::HashedNgrams;
-use platform_projector::{rebuild_store, store_digest};
+use platform_projector::{RebuildOptions, rebuild_store, store_digest};
 use platform_testkit::eventually;
 use projections_context_cache::ContextCacheProjection;
 use projections_context_vectors::ContextVectors;
@@ -153,8 +153,21 @@ async fn neighbours_are_known_after_a_restart_and_without_the_file() {
         std::fs::remove_file(file).unwrap();
     }
     assert_ne!(store_digest(&vectors()).await.unwrap(), before);
-    rebuild_store(&vectors(), &mesh.deps).await.unwrap();
+    rebuild_store(&vectors(), &mesh.deps, &RebuildOptions::default())
+        .await
+        .unwrap();
     assert_eq!(store_digest(&vectors()).await.unwrap(), before);
+
+    // And while the role holds them in memory: it takes the new ones in and goes on.
+    let role = mesh.start();
+    let fourth = mesh.deliver("4", &ticket("T-4", &text, 129.9)).await;
+    assert_eq!(merged(&mesh, fourth).await.context_id, original.context_id);
+    rebuild_store(&vectors(), &mesh.deps, &RebuildOptions::default())
+        .await
+        .unwrap();
+    let fifth = mesh.deliver("5", &ticket("T-5", &text, 129.9)).await;
+    assert_eq!(merged(&mesh, fifth).await.context_id, original.context_id);
+    role.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

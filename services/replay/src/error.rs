@@ -3,6 +3,10 @@
 pub enum Error {
     #[error("there is no read model named {name}; there are: {known}")]
     UnknownReadModel { name: String, known: String },
+    #[error("nothing called {shadow} is kept beside {name}")]
+    UnknownShadow { name: &'static str, shadow: String },
+    #[error("{0}")]
+    ShadowName(String),
     #[error("the log cannot be reached with these settings")]
     Log(#[from] platform_log::Error),
     #[error("postgres cannot be reached with these settings")]
@@ -18,5 +22,11 @@ pub enum Error {
         name: &'static str,
         #[source]
         source: platform_projector::Error,
+    },
+    #[error("{from} does not hold what `replay digest --json` writes")]
+    Unreadable {
+        from: String,
+        #[source]
+        source: serde_json::Error,
     },
 }

@@ -1,14 +1,17 @@
 //! Replay: read models rebuilt from the log, and their digests.
 //!
-//! A rebuild keeps live runners out of the one read model it builds, and lets
-//! them go on behind it. Digests taken before and after agree as long as nothing
-//! was appended in between.
+//! A rebuild fills a shadow beside the live read model and swaps it in, or keeps
+//! it under a name. Digests name the checkpoint they are of, so that two of them
+//! can be compared partition by partition.
 
+mod digest;
 mod error;
+mod model;
 mod read_model;
 mod verify;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,9 +34,13 @@ use projections_executions::ExecutionsProjection;
 use projections_workflows::WorkflowsProjection;
 use serde::Serialize;
 
-use read_model::{InPostgres, InStore};
+use model::{InPostgres, InStore, Model};
 
+pub use digest::{Comparison, Difference, Digest, PartDigest, Verdict, compare};
 pub use error::Error;
+pub use platform_projector::{
+    Checked, Offsets, Progress, ProgressSink, RebuildOptions, Shadow, Stage, Until,
+};
 pub use read_model::ReadModel;
 pub use verify::{Failure, Unproven, Verified, Which, verify_deliveries};
 
@@ -41,10 +48,18 @@ pub use verify::{Failure, Unproven, Verified, Which, verify_deliveries};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rebuilt {
     pub read_model: ReadModel,
+    /// Records read from the log.
     pub records: u64,
+    /// Records that an interrupted rebuild had read before.
+    pub resumed_at: u64,
     #[serde(rename = "took_ms", serialize_with = "millis")]
     pub took: Duration,
-    /// Of what is there now.
+    /// How long the live runner was kept out; none when nothing was swapped in.
+    #[serde(rename = "kept_out_ms", serialize_with = "maybe_millis")]
+    pub kept_out: Option<Duration>,
+    /// What comparing with the live one before the swap showed.
+    pub checked: String,
+    /// Of what was built: as it is now when it is live.
     pub digest: String,
 }
 
@@ -52,11 +67,14 @@ fn millis<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok,
     serializer.serialize_u128(took.as_millis())
 }
 
-/// What a read model holds, as one figure that does not depend on order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Digested {
-    pub read_model: ReadModel,
-    pub digest: String,
+fn maybe_millis<S: serde::Serializer>(
+    took: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match took {
+        Some(took) => millis(took, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Access to the log and to what the read models are kept in.
@@ -83,76 +101,77 @@ impl Replay {
         })
     }
 
-    /// Drops one read model and builds it anew from what is on the log now.
+    /// Builds one read model anew from the log.
     ///
     /// # Errors
-    /// When the log or the store fails. What was built until then is not whole;
-    /// live runners, or another rebuild, complete it.
-    pub async fn rebuild(&self, which: ReadModel) -> Result<Rebuilt, Error> {
+    /// When the log or the store fails. The live read model is as it was; the
+    /// next rebuild goes on from where this one stopped.
+    pub async fn rebuild(
+        &self,
+        which: ReadModel,
+        options: &RebuildOptions,
+    ) -> Result<Rebuilt, Error> {
+        if let Some(name) = &options.keep_as {
+            platform_projector::shadow_name(name).map_err(Error::ShadowName)?;
+        }
         let begun = Instant::now();
-        let records = match which {
-            ReadModel::Deliveries => self.deliveries().rebuild(&self.deps).await?,
-            ReadModel::Decisions => self.decisions().rebuild(&self.deps).await?,
-            ReadModel::Contexts => self.contexts().rebuild(&self.deps).await?,
-            ReadModel::Executions => self.executions().rebuild(&self.deps).await?,
-            ReadModel::Workflows => self.workflows().rebuild(&self.deps).await?,
-            ReadModel::Effects => self.effects().rebuild(&self.deps).await?,
-            ReadModel::Agents => self.agents().rebuild(&self.deps).await?,
-            ReadModel::Audit => self.audit().rebuild(&self.deps).await?,
-            ReadModel::ContextCache => self.context_cache().rebuild(&self.deps).await?,
-            ReadModel::ContextVectors => self.context_vectors().rebuild(&self.deps).await?,
-        };
+        let rebuilt = self.model(which).rebuild(&self.deps, options).await?;
         let took = begun.elapsed();
+        let digest = match &options.keep_as {
+            Some(name) => self.digest_of_shadow(which, name).await?,
+            None => self.digest(which).await?,
+        };
         Ok(Rebuilt {
             read_model: which,
-            records,
+            records: rebuilt.records,
+            resumed_at: rebuilt.resumed_at,
             took,
-            digest: self.digest(which).await?.digest,
+            kept_out: rebuilt.kept_out,
+            checked: said(&rebuilt.checked),
+            digest: digest.digest,
         })
     }
 
-    /// Rebuilds all of them, one after another. `each` is told as soon as one is done.
+    /// Rebuilds all of them to the end of the log, one after another. `each` is
+    /// told as soon as one is done.
     ///
     /// # Errors
     /// At the first that fails.
     pub async fn rebuild_all(&self, mut each: impl FnMut(&Rebuilt)) -> Result<Vec<Rebuilt>, Error> {
+        let options = RebuildOptions::default();
         let mut all = Vec::with_capacity(ReadModel::ALL.len());
         for which in ReadModel::ALL {
-            let rebuilt = self.rebuild(which).await?;
+            let rebuilt = self.rebuild(which, &options).await?;
             each(&rebuilt);
             all.push(rebuilt);
         }
         Ok(all)
     }
 
-    /// The digest of one read model as it stands.
+    /// The digest of one read model and the checkpoint it is of.
     ///
     /// # Errors
     /// When the store does not answer, or the read model is not there.
-    pub async fn digest(&self, which: ReadModel) -> Result<Digested, Error> {
-        let digest = match which {
-            ReadModel::Deliveries => self.deliveries().digest(&self.deps).await?,
-            ReadModel::Decisions => self.decisions().digest(&self.deps).await?,
-            ReadModel::Contexts => self.contexts().digest(&self.deps).await?,
-            ReadModel::Executions => self.executions().digest(&self.deps).await?,
-            ReadModel::Workflows => self.workflows().digest(&self.deps).await?,
-            ReadModel::Effects => self.effects().digest(&self.deps).await?,
-            ReadModel::Agents => self.agents().digest(&self.deps).await?,
-            ReadModel::Audit => self.audit().digest(&self.deps).await?,
-            ReadModel::ContextCache => self.context_cache().digest().await?,
-            ReadModel::ContextVectors => self.context_vectors().digest().await?,
-        };
-        Ok(Digested {
-            read_model: which,
-            digest,
-        })
+    pub async fn digest(&self, which: ReadModel) -> Result<Digest, Error> {
+        let digested = self.model(which).digest(&self.deps, None).await?;
+        Ok(Digest::of(which, &digested))
+    }
+
+    /// The digest of what is kept beside one read model under a name.
+    ///
+    /// # Errors
+    /// When there is no such thing, or the store does not answer.
+    pub async fn digest_of_shadow(&self, which: ReadModel, name: &str) -> Result<Digest, Error> {
+        self.known_shadow(which, name).await?;
+        let digested = self.model(which).digest(&self.deps, Some(name)).await?;
+        Ok(Digest::of(which, &digested))
     }
 
     /// The digests of all of them.
     ///
     /// # Errors
     /// At the first that fails.
-    pub async fn digest_all(&self) -> Result<Vec<Digested>, Error> {
+    pub async fn digest_all(&self) -> Result<Vec<Digest>, Error> {
         let mut all = Vec::with_capacity(ReadModel::ALL.len());
         for which in ReadModel::ALL {
             all.push(self.digest(which).await?);
@@ -160,51 +179,120 @@ impl Replay {
         Ok(all)
     }
 
-    fn deliveries(&self) -> InPostgres<DeliveriesProjection> {
-        InPostgres(DeliveriesProjection::new(self.registry.clone()))
+    /// The digest of the same read model in another deployment's Postgres; none
+    /// for what is not kept in Postgres.
+    ///
+    /// # Errors
+    /// When that Postgres does not answer, or the read model is not there.
+    pub async fn digest_in(&self, which: ReadModel, pool: &Pool) -> Result<Option<Digest>, Error> {
+        let digested = self.model(which).digest_in(pool).await?;
+        Ok(digested.map(|digested| Digest::of(which, &digested)))
     }
 
-    fn decisions(&self) -> InPostgres<DecisionsProjection> {
-        InPostgres(DecisionsProjection::new(self.registry.clone()))
+    /// What is kept beside a read model, and what interrupted rebuilds left.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn shadows(&self, which: ReadModel) -> Result<Vec<Shadow>, Error> {
+        self.model(which).shadows(&self.deps).await
     }
 
-    fn contexts(&self) -> InPostgres<ContextsProjection> {
-        InPostgres(ContextsProjection::new(self.registry.clone()))
+    /// Drops what is kept beside a read model under a name.
+    ///
+    /// # Errors
+    /// When there is no such thing, a rebuild is at it, or the store does not answer.
+    pub async fn drop_shadow(&self, which: ReadModel, name: &str) -> Result<(), Error> {
+        self.known_shadow(which, name).await?;
+        self.model(which).drop_shadow(&self.deps, name).await
     }
 
-    fn executions(&self) -> InPostgres<ExecutionsProjection> {
-        InPostgres(ExecutionsProjection::new(self.registry.clone()))
+    /// A pool for another deployment's Postgres.
+    ///
+    /// # Errors
+    /// When it is no Postgres URL.
+    pub fn other_postgres(&self, url: &str) -> Result<Pool, Error> {
+        let mut settings = self.deps.settings.postgres.clone();
+        url.clone_into(&mut settings.url);
+        Ok(Pool::connect(&settings)?)
     }
 
-    fn workflows(&self) -> InPostgres<WorkflowsProjection> {
-        InPostgres(WorkflowsProjection::new(self.registry.clone()))
+    async fn known_shadow(&self, which: ReadModel, name: &str) -> Result<(), Error> {
+        let shadows = self.shadows(which).await?;
+        if shadows.iter().any(|shadow| shadow.name == name) {
+            Ok(())
+        } else {
+            Err(Error::UnknownShadow {
+                name: which.name(),
+                shadow: name.to_owned(),
+            })
+        }
     }
 
-    fn effects(&self) -> InPostgres<EffectsProjection> {
-        InPostgres(EffectsProjection::new(self.registry.clone()))
+    fn model(&self, which: ReadModel) -> Box<dyn Model> {
+        let registry = self.registry.clone();
+        match which {
+            ReadModel::Deliveries => {
+                Box::new(InPostgres(Arc::new(DeliveriesProjection::new(registry))))
+            }
+            ReadModel::Decisions => {
+                Box::new(InPostgres(Arc::new(DecisionsProjection::new(registry))))
+            }
+            ReadModel::Contexts => {
+                Box::new(InPostgres(Arc::new(ContextsProjection::new(registry))))
+            }
+            ReadModel::Executions => {
+                Box::new(InPostgres(Arc::new(ExecutionsProjection::new(registry))))
+            }
+            ReadModel::Workflows => {
+                Box::new(InPostgres(Arc::new(WorkflowsProjection::new(registry))))
+            }
+            ReadModel::Effects => Box::new(InPostgres(Arc::new(EffectsProjection::new(registry)))),
+            ReadModel::Agents => Box::new(InPostgres(Arc::new(AgentsProjection::new(registry)))),
+            ReadModel::Audit => Box::new(InPostgres(Arc::new(AuditProjection::new(registry)))),
+            ReadModel::ContextCache => Box::new(InStore(ContextCacheProjection::new(
+                self.redis.clone(),
+                registry,
+            ))),
+            ReadModel::ContextVectors => Box::new(InStore(ContextVectors::new(
+                &self.deps.settings,
+                registry,
+                Arc::new(HashedNgrams::default()),
+            ))),
+        }
     }
+}
 
-    fn agents(&self) -> InPostgres<AgentsProjection> {
-        InPostgres(AgentsProjection::new(self.registry.clone()))
-    }
+/// Reads what `replay digest --json` wrote, one object a line.
+///
+/// # Errors
+/// When a line is something else.
+pub fn read_digests(from: &Path, text: &str) -> Result<Vec<Digest>, Error> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            serde_json::from_str(line).map_err(|source| Error::Unreadable {
+                from: from.display().to_string(),
+                source,
+            })
+        })
+        .collect()
+}
 
-    fn audit(&self) -> InPostgres<AuditProjection> {
-        InPostgres(AuditProjection::new(self.registry.clone()))
-    }
-
-    fn context_cache(&self) -> InStore<ContextCacheProjection> {
-        InStore(ContextCacheProjection::new(
-            self.redis.clone(),
-            self.registry.clone(),
-        ))
-    }
-
-    fn context_vectors(&self) -> InStore<ContextVectors> {
-        InStore(ContextVectors::new(
-            &self.deps.settings,
-            self.registry.clone(),
-            Arc::new(HashedNgrams::default()),
-        ))
+fn said(checked: &Checked) -> String {
+    match checked {
+        Checked::Same => "same".to_owned(),
+        Checked::Skipped => "skipped".to_owned(),
+        Checked::NotComparable(why) => format!("not comparable: {why}"),
+        Checked::Differs {
+            partitions,
+            unplaced,
+        } => {
+            let mut names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+            if *unplaced {
+                names.push("-".to_owned());
+            }
+            format!("the live one differed in partitions {}", names.join(", "))
+        }
     }
 }
 
@@ -217,11 +305,15 @@ mod tests {
         let rebuilt = Rebuilt {
             read_model: ReadModel::ContextCache,
             records: 3,
+            resumed_at: 1,
             took: Duration::from_millis(1_500),
+            kept_out: None,
+            checked: "same".to_owned(),
             digest: "00".to_owned(),
         };
         let expected = serde_json::json!({
-            "read_model": "context-cache", "records": 3, "took_ms": 1_500, "digest": "00",
+            "read_model": "context-cache", "records": 3, "resumed_at": 1, "took_ms": 1_500,
+            "kept_out_ms": null, "checked": "same", "digest": "00",
         });
         assert_eq!(serde_json::to_value(rebuilt).unwrap(), expected);
     }

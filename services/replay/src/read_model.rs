@@ -1,14 +1,11 @@
 use std::{fmt, str::FromStr};
 
-use platform_projector::{
-    Deps, PgProjection, StoreProjection, digest, rebuild_projection, rebuild_store, store_digest,
-};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// A read model that can be rebuilt on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadModel {
     Deliveries,
@@ -72,40 +69,6 @@ impl FromStr for ReadModel {
                 known: Self::ALL.map(Self::name).join(", "),
             })
     }
-}
-
-/// A read model whose rows are in Postgres.
-pub(crate) struct InPostgres<P>(pub(crate) P);
-
-impl<P: PgProjection> InPostgres<P> {
-    pub(crate) async fn rebuild(&self, deps: &Deps) -> Result<u64, Error> {
-        rebuild_projection(&self.0, deps)
-            .await
-            .map_err(failed(P::NAME))
-    }
-
-    pub(crate) async fn digest(&self, deps: &Deps) -> Result<String, Error> {
-        let digest = digest(&self.0, &deps.pool).await;
-        Ok(digest.map_err(failed(P::NAME))?.to_string())
-    }
-}
-
-/// A read model that is kept elsewhere.
-pub(crate) struct InStore<P>(pub(crate) P);
-
-impl<P: StoreProjection> InStore<P> {
-    pub(crate) async fn rebuild(&self, deps: &Deps) -> Result<u64, Error> {
-        rebuild_store(&self.0, deps).await.map_err(failed(P::NAME))
-    }
-
-    pub(crate) async fn digest(&self) -> Result<String, Error> {
-        let digest = store_digest(&self.0).await;
-        Ok(digest.map_err(failed(P::NAME))?.to_string())
-    }
-}
-
-fn failed(name: &'static str) -> impl FnOnce(platform_projector::Error) -> Error {
-    move |source| Error::ReadModel { name, source }
 }
 
 #[cfg(test)]

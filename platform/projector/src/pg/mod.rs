@@ -8,9 +8,9 @@ use domain_kernel::Recorded;
 use platform_log::{DecodeError, Position, Record};
 use platform_postgres::{Migration, Pool, migrate, schema_name, tokio_postgres};
 
-pub use crate::digest::digest;
+pub use crate::digest::{digest, digest_of, digest_of_schema};
 pub use runner::run_projection;
-pub(crate) use runner::{settle, write_batch};
+pub(crate) use runner::settle;
 
 /// A read model in a Postgres schema of its own.
 ///
@@ -53,12 +53,33 @@ pub trait PgProjection: Send + Sync + 'static {
         changes: Vec<Self::Change>,
     ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send;
 
+    /// The tables of which each row is written once, by its primary key, and never
+    /// changed after. A rebuild fills them without keys and makes the keys at the
+    /// end; of rows with the same key the first one stays, as `apply` guards it.
+    fn written_once(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// As `apply`, into tables of `written_once` that have no keys yet, so that
+    /// nothing is looked up and `COPY` will do. Other tables have their keys.
+    fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Self::Change>,
+    ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send {
+        self.apply(tx, changes)
+    }
+
     /// The tables. Unqualified names mean the projection's schema.
     fn migrations(&self) -> Vec<Migration>;
 
     /// A query of one text column: each row's content in a canonical form,
     /// without anything that a rebuild does not restore (no `now()`, no serials).
     /// The order of rows does not matter. The search path is the projection's schema.
+    ///
+    /// A second column tells which partition a row belongs to: an `int4` is the
+    /// partition itself, a text the key of the records it is made from, from
+    /// which the partition follows; null where a row cannot tell.
     fn digest_query(&self) -> &'static str;
 }
 

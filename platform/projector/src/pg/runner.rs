@@ -87,7 +87,7 @@ impl<P: PgProjection> Role for PgRole<P> {
 }
 
 /// Decodes, projects and writes a batch, rows and checkpoint in one transaction.
-pub(crate) async fn write_batch<P: PgProjection>(
+async fn write_batch<P: PgProjection>(
     projection: &P,
     pool: &Pool,
     checkpoints: &Checkpoints,

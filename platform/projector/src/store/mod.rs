@@ -8,9 +8,9 @@ use domain_kernel::Recorded;
 use platform_log::{DecodeError, Position, Record};
 
 pub use runner::run_store_projection;
-pub(crate) use runner::store_batch;
 
-use crate::{Digest, Error, Failure};
+use crate::Failure;
+pub use crate::digest::{store_digest, store_digest_of};
 
 /// A read model outside Postgres. Its offsets are kept inside the store, next to
 /// what they vouch for, so that a store that was flushed starts over by itself.
@@ -62,16 +62,61 @@ pub trait StoreProjection: Send + Sync + 'static {
 
     /// The canonical text of each entry, offsets excluded, in any order.
     fn entries(&self) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+
+    /// The entries with the partition each belongs to, as far as it can be told,
+    /// and the offsets of each partition that they are a fold of.
+    fn content(&self, partitions: u32) -> impl Future<Output = Result<Content, Failure>> + Send {
+        async move {
+            let before = offsets(self, partitions).await?;
+            let entries = self.entries().await?;
+            let after = offsets(self, partitions).await?;
+            Ok(Content {
+                settled: before == after,
+                offsets: after,
+                entries: entries.into_iter().map(|entry| (None, entry)).collect(),
+            })
+        }
+    }
 }
 
-/// The digest of what the store holds.
+/// A read model outside Postgres of which several can stand side by side, so
+/// that one is built while another serves.
+pub trait ShadowStore: StoreProjection + Sized {
+    /// The same read model beside the live one, under a name; empty unless it
+    /// was begun before. It writes nothing that readers of the live one see.
+    fn beside(&self, name: &str) -> Self;
+
+    /// Puts `shadow` in the place of this one, so that a reader finds either the
+    /// one or the other, and forgets what was replaced. A writer that was not
+    /// told (`generations` are those of the new owner, by partition) can write
+    /// into neither, or does no harm by it.
+    fn replace_with(
+        &self,
+        shadow: &Self,
+        generations: &[(i32, i64)],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Content {
+    /// Whether nothing was written while it was read.
+    pub settled: bool,
+    pub offsets: Vec<(i32, Vec<(String, i64)>)>,
+    pub entries: Vec<(Option<i32>, String)>,
+}
+
+/// The offsets of all partitions.
 ///
 /// # Errors
 /// When the store does not answer.
-pub async fn store_digest<P: StoreProjection>(projection: &P) -> Result<Digest, Error> {
-    let entries = projection.entries().await.map_err(|source| Error::Digest {
-        name: P::NAME,
-        source,
-    })?;
-    Ok(Digest::of(entries.iter().map(String::as_str)))
+pub(crate) async fn offsets<P: StoreProjection + ?Sized>(
+    projection: &P,
+    partitions: u32,
+) -> Result<Vec<(i32, Vec<(String, i64)>)>, Failure> {
+    let mut offsets = Vec::new();
+    for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+        offsets.push((partition, projection.positions(partition).await?));
+    }
+    Ok(offsets)
 }

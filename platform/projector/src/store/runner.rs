@@ -142,7 +142,7 @@ impl<P: StoreProjection> Role for StoreRole<P> {
 type Share<P> = Vec<(Record, Vec<<P as StoreProjection>::Change>)>;
 
 /// Decodes, projects and applies a batch, partition by partition.
-pub(crate) async fn store_batch<P: StoreProjection>(
+async fn store_batch<P: StoreProjection>(
     projection: &P,
     dead_letters: &DeadLetters,
     batch: Batch,

@@ -1,10 +1,6 @@
 use std::fmt;
 
-use futures::TryStreamExt;
-use platform_postgres::{Pool, schema_name, tokio_postgres};
 use sha2::{Digest as _, Sha256};
-
-use crate::{Error, Failure, PgProjection};
 
 /// A digest over rows that does not depend on their order: the SHA-256 of each
 /// row, summed modulo 2^256. A row that is there twice counts twice.
@@ -22,10 +18,18 @@ impl Digest {
 
     /// Adds one row.
     pub fn add(&mut self, row: &str) {
-        let hash = Sha256::digest(row.as_bytes());
+        self.plus(&Sha256::digest(row.as_bytes()).into());
+    }
+
+    /// Adds the rows of another.
+    pub fn merge(&mut self, other: &Self) {
+        self.plus(&other.0);
+    }
+
+    fn plus(&mut self, addend: &[u8; 32]) {
         let mut carry = 0u16;
-        for (sum, byte) in self.0.iter_mut().zip(hash).rev() {
-            let total = u16::from(*sum) + u16::from(byte) + carry;
+        for (sum, byte) in self.0.iter_mut().zip(addend).rev() {
+            let total = u16::from(*sum) + u16::from(*byte) + carry;
             *sum = (total & 0xff) as u8;
             carry = total >> 8;
         }
@@ -42,44 +46,6 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// The digest of what a projection's tables hold, by its digest query.
-///
-/// # Errors
-/// When Postgres fails or the query does.
-pub async fn digest<P: PgProjection>(projection: &P, pool: &Pool) -> Result<Digest, Error> {
-    pg_digest(projection, pool)
-        .await
-        .map_err(|error| Error::Digest {
-            name: P::NAME,
-            source: Failure::transient(error),
-        })
-}
-
-async fn pg_digest<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-) -> Result<Digest, platform_postgres::Error> {
-    let mut client = pool.get().await?;
-    let tx = client
-        .build_transaction()
-        .read_only(true)
-        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-        .start()
-        .await?;
-    platform_postgres::use_schema(&tx, &schema_name(P::NAME)).await?;
-    let mut digest = Digest::default();
-    {
-        let none: [&str; 0] = [];
-        let rows = tx.query_raw(projection.digest_query(), none).await?;
-        futures::pin_mut!(rows);
-        while let Some(row) = rows.try_next().await? {
-            digest.add(row.try_get(0)?);
-        }
-    }
-    tx.commit().await?;
-    Ok(digest)
 }
 
 #[cfg(test)]

@@ -1,0 +1,268 @@
+use std::sync::Arc;
+
+use domain_kernel::Recorded;
+use platform_log::{Position, Record};
+use platform_postgres::tokio_postgres::Transaction;
+use platform_postgres::{Checkpoints, Claimed, Client, use_schema};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use super::places::{Places, between};
+use super::source::Source;
+use super::{ProgressSink, Stage, next_offsets, stopped};
+use crate::error::chain;
+use crate::intake::{guarded, guarded_async};
+use crate::{Deps, Failure, PgProjection};
+
+/// Records of one topic, decoded and projected.
+struct Chunk<P: PgProjection> {
+    /// What each record says, kept until the changes are written.
+    events: Vec<(Position, Vec<Recorded<P::Event>>)>,
+    changes: Vec<P::Change>,
+    /// Behind the last record of each partition.
+    reached: Vec<(String, i32, i64)>,
+    records: u64,
+}
+
+/// Fills the tables of a shadow.
+pub(super) struct Filler<'a, P> {
+    pub(super) projection: &'a Arc<P>,
+    pub(super) deps: &'a Deps,
+    pub(super) checkpoints: &'a Checkpoints,
+    pub(super) progress: &'a ProgressSink,
+    pub(super) stop: &'a tokio_util::sync::CancellationToken,
+    /// Whether the tables have their keys, so that rows are guarded.
+    pub(super) keyed: bool,
+}
+
+impl<P: PgProjection> Filler<'_, P> {
+    /// Reads from where the claims are to `ends` and moves the claims on. One
+    /// task reads and decodes while this one writes; each chunk commits with its
+    /// offsets. Answers how many records were read.
+    pub(super) async fn fill(
+        &self,
+        claims: &mut [Claimed],
+        ends: &Places,
+        stage: Stage,
+    ) -> Result<u64, Failure> {
+        let from = next_offsets(claims);
+        let total = between(&from, ends);
+        if total == 0 {
+            return Ok(0);
+        }
+        let source = Source::new(&self.deps.settings.kafka, &from, ends);
+        let (sender, mut chunks) = mpsc::channel(1);
+        // Dropped with this future, and the reading task with it.
+        let mut reading = JoinSet::new();
+        reading.spawn(read(Arc::clone(self.projection), source, sender));
+        let mut client = self.deps.pool.get().await?;
+        let mut records = 0;
+        self.progress.tell(stage, 0, total);
+        while let Some(chunk) = chunks.recv().await {
+            let chunk: Chunk<P> = chunk?;
+            let read = chunk.records;
+            self.write(&mut client, claims, chunk).await?;
+            records += read;
+            self.progress.tell(stage, records.min(total), total);
+            if self.stop.is_cancelled() {
+                return Err(stopped());
+            }
+        }
+        if between(&next_offsets(claims), ends) > 0 {
+            return Err(Failure::transient("reading the log ended too early"));
+        }
+        Ok(records)
+    }
+
+    async fn write(
+        &self,
+        client: &mut Client,
+        claims: &mut [Claimed],
+        chunk: Chunk<P>,
+    ) -> Result<(), Failure> {
+        let mut upto = Vec::with_capacity(chunk.reached.len());
+        for (topic, partition, next_offset) in &chunk.reached {
+            let claim = claims
+                .iter_mut()
+                .find(|claim| claim.partition == *partition && claim.topic == *topic)
+                .ok_or_else(|| Failure::transient("a record of a partition nobody claimed"))?;
+            upto.push(Claimed {
+                next_offset: *next_offset,
+                ..claim.clone()
+            });
+        }
+        let written = self.write_all(client, &upto, chunk.changes).await;
+        match written {
+            Ok(()) => {}
+            Err(error) if error.is_data_error() => {
+                self.write_apart(client, &upto, &chunk.events).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        for moved in upto {
+            let claim = claims
+                .iter_mut()
+                .find(|claim| claim.partition == moved.partition && claim.topic == moved.topic);
+            if let Some(claim) = claim {
+                *claim = moved;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_all(
+        &self,
+        client: &mut Client,
+        upto: &[Claimed],
+        changes: Vec<P::Change>,
+    ) -> Result<(), platform_postgres::Error> {
+        let tx = client.transaction().await?;
+        self.begin(&tx, upto).await?;
+        if !changes.is_empty() {
+            self.apply(&tx, changes).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Some value is refused: the others pass. The live runner made a dead letter
+    /// of the record when it met it. Halves are tried until the guilty ones stand
+    /// alone, the earlier half first, so that rows come in their order.
+    async fn write_apart(
+        &self,
+        client: &mut Client,
+        upto: &[Claimed],
+        records: &[(Position, Vec<Recorded<P::Event>>)],
+    ) -> Result<(), Failure> {
+        let mut tx = client.transaction().await?;
+        self.begin(&tx, upto).await?;
+        let mut waiting = vec![records];
+        while let Some(some) = waiting.pop() {
+            let mut changes = Vec::new();
+            for (position, events) in some {
+                changes.append(&mut project(&**self.projection, position, events)?);
+            }
+            if changes.is_empty() {
+                continue;
+            }
+            let attempt = tx.transaction().await?;
+            match self
+                .apply(&attempt, changes)
+                .await
+                .map_err(platform_postgres::Error::from)
+            {
+                Ok(()) => attempt.commit().await?,
+                Err(error) if error.is_data_error() => {
+                    attempt.rollback().await?;
+                    if let [(position, _)] = some {
+                        warn!(projection.name = P::NAME, record.position = ?position, error = %chain(&error), "record is passed over");
+                    } else {
+                        let (earlier, later) = some.split_at(some.len() / 2);
+                        waiting.push(later);
+                        waiting.push(earlier);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        tx: &Transaction<'_>,
+        upto: &[Claimed],
+    ) -> Result<(), platform_postgres::Error> {
+        use_schema(tx, self.checkpoints.schema()).await?;
+        // What a crash of the server takes away, it takes away with its offsets.
+        tx.batch_execute("SET LOCAL synchronous_commit TO off")
+            .await?;
+        self.checkpoints.advance(tx, upto).await
+    }
+
+    async fn apply(
+        &self,
+        tx: &Transaction<'_>,
+        changes: Vec<P::Change>,
+    ) -> Result<(), platform_postgres::tokio_postgres::Error> {
+        if self.keyed {
+            self.projection.apply(tx, changes).await
+        } else {
+            self.projection.bulk(tx, changes).await
+        }
+    }
+}
+
+/// Reads, decodes and projects until the source is read or nobody listens.
+async fn read<P: PgProjection>(
+    projection: Arc<P>,
+    mut source: Source,
+    chunks: mpsc::Sender<Result<Chunk<P>, Failure>>,
+) {
+    loop {
+        let chunk = match source.next().await {
+            Ok(records) if records.is_empty() => return,
+            Ok(records) => prepare(&*projection, records).await,
+            Err(failure) => Err(failure),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+async fn prepare<P: PgProjection>(
+    projection: &P,
+    records: Vec<Record>,
+) -> Result<Chunk<P>, Failure> {
+    let mut chunk = Chunk {
+        events: Vec::with_capacity(records.len()),
+        changes: Vec::with_capacity(records.len()),
+        reached: Vec::new(),
+        records: records.len() as u64,
+    };
+    for record in records {
+        let reached = chunk
+            .reached
+            .iter_mut()
+            .find(|(topic, number, _)| *number == record.partition && *topic == record.topic);
+        match reached {
+            Some((_, _, next)) => *next = record.offset + 1,
+            None => {
+                let place = (record.topic.clone(), record.partition, record.offset + 1);
+                chunk.reached.push(place);
+            }
+        }
+        let events = match guarded_async(projection.decode(&record)).await {
+            Ok(events) => events,
+            Err(failure) if failure.is_transient() => return Err(failure),
+            // A dead letter since it was first met.
+            Err(_) => continue,
+        };
+        let position = record.position();
+        match project(projection, &position, &events) {
+            Ok(mut changes) => {
+                chunk.changes.append(&mut changes);
+                chunk.events.push((position, events));
+            }
+            Err(_) => continue,
+        }
+    }
+    Ok(chunk)
+}
+
+fn project<P: PgProjection>(
+    projection: &P,
+    position: &Position,
+    events: &[Recorded<P::Event>],
+) -> Result<Vec<P::Change>, Failure> {
+    guarded(|| {
+        events
+            .iter()
+            .flat_map(|recorded| projection.project(recorded, position))
+            .collect()
+    })
+}
