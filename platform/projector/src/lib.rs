@@ -46,5 +46,5 @@ pub use rebuild::{
     drop_store_shadow, list as shadows, rebuild_projection, rebuild_store, shadow_name,
 };
 pub use store::{
-    Content, ShadowStore, StoreProjection, run_store_projection, store_digest, store_digest_of,
+    Content, ShadowStore, StoreProjection, migrate_store, run_store_projection, store_digest, store_digest_of,
 };

@@ -14,7 +14,7 @@ use platform_http::{Component, Readiness};
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_mcp::McpClient;
 use platform_postgres::Pool;
-use platform_projector::{Deps, ReadinessSink, run_executor};
+use platform_projector::{Deps, ReadinessSink, migrate_executor, run_executor};
 use projections_registry_view::RegistryView;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +78,16 @@ pub async fn run(
     // Fails only when the follower panicked, which it has reported itself.
     let _ = follower.await;
     result
+}
+
+/// Brings the Postgres schema of the executor up to date.
+///
+/// # Errors
+/// When a setting is wrong, or Postgres cannot be reached or refuses.
+pub async fn migrate(settings: &Settings) -> Result<(), Error> {
+    let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
+    migrate_executor::<AgentExecutor>(&pool).await.map_err(Error::Postgres)?;
+    Ok(())
 }
 
 fn sink(component: Component) -> ReadinessSink {

@@ -18,10 +18,10 @@ use platform_embed::HashedNgrams;
 use platform_http::{Component, Limits, Readiness};
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
-use platform_projector::{Deps, ReadinessSink, run_process};
+use platform_projector::{Deps, ReadinessSink, migrate_process, migrate_store, run_process};
 use platform_redis::Redis;
 use projections_context_cache::ContextCache;
-use projections_context_vectors::Indexes;
+use projections_context_vectors::{ContextVectors, Indexes};
 use projections_registry_view::RegistryView;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -130,6 +130,17 @@ async fn decide(
         }
     }
     Ok(result?)
+}
+
+/// Brings the Postgres schemas of the process and of the vector index up to date.
+///
+/// # Errors
+/// When a setting is wrong, or Postgres cannot be reached or refuses.
+pub async fn migrate(settings: &Settings) -> Result<(), Error> {
+    let pool = Pool::connect(&settings.postgres)?;
+    migrate_process::<FederationProcess>(&pool).await?;
+    migrate_store::<ContextVectors>(&pool).await?;
+    Ok(())
 }
 
 fn sink(component: Component) -> ReadinessSink {

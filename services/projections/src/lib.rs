@@ -12,10 +12,11 @@ use platform_config::Settings;
 use platform_http::Readiness;
 use platform_log::{Producer, SchemaRegistry};
 use platform_postgres::Pool;
-use platform_projector::{Deps, ReadinessSink, migrate_projection};
+use platform_projector::{Deps, ReadinessSink, migrate_projection, migrate_store};
 use platform_redis::Redis;
 use projections_agents::AgentsProjection;
 use projections_audit::AuditProjection;
+use projections_context_cache::ContextCacheProjection;
 use projections_contexts::ContextsProjection;
 use projections_decisions::DecisionsProjection;
 use projections_deliveries::DeliveriesProjection;
@@ -56,9 +57,7 @@ pub async fn run(
     runners.postgres(EffectsProjection::new(registry.clone()));
     runners.postgres(AgentsProjection::new(registry.clone()));
     runners.postgres(AuditProjection::new(registry.clone()));
-    runners.store(projections_context_cache::ContextCacheProjection::new(
-        redis, registry,
-    ));
+    runners.store(ContextCacheProjection::new(redis, registry));
     info!("read models started");
     runners.wait().await
 }
@@ -78,5 +77,6 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     migrate_projection(&EffectsProjection::new(registry.clone()), &pool).await?;
     migrate_projection(&AgentsProjection::new(registry.clone()), &pool).await?;
     migrate_projection(&AuditProjection::new(registry), &pool).await?;
+    migrate_store::<ContextCacheProjection>(&pool).await?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use platform_config::Settings;
 use platform_http::{Component, Readiness};
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
-use platform_projector::{Deps, ReadinessSink, run_executor};
+use platform_projector::{Deps, ReadinessSink, migrate_executor, run_executor};
 use platform_vault::Vault;
 use projections_registry_view::RegistryView;
 use sha2::{Digest, Sha256};
@@ -77,6 +77,16 @@ pub async fn run(
     // Fails only when the follower panicked, which it has reported itself.
     let _ = follower.await;
     Ok(result?)
+}
+
+/// Brings the Postgres schema of the executor up to date.
+///
+/// # Errors
+/// When a setting is wrong, or Postgres cannot be reached or refuses.
+pub async fn migrate(settings: &Settings) -> Result<(), Error> {
+    let pool = Pool::connect(&settings.postgres)?;
+    migrate_executor::<SyncExecutor>(&pool).await?;
+    Ok(())
 }
 
 fn sink(component: Component) -> ReadinessSink {

@@ -48,6 +48,11 @@ fn no_two_runners_share_a_name() {
 }
 
 #[test]
+fn every_runner_is_migrated() {
+    holds(rules::migrations);
+}
+
+#[test]
 fn files_are_short() {
     holds(rules::length);
 }

@@ -158,7 +158,7 @@ pub trait Process: Send + Sync + 'static {
     }
 
     /// Tables of the process's own, if any. Never needed for the states.
-    fn migrations(&self) -> Vec<Migration> {
+    fn migrations() -> Vec<Migration> {
         Vec::new()
     }
 }

@@ -47,7 +47,7 @@ pub async fn run_process<P: Process>(
         group: group(P::NAME),
         inputs: process.inputs(),
         own: Some(process.state_topic()),
-        migrations: all_migrations(&process),
+        migrations: all_migrations::<P>(),
         tick: Duration::from_millis(deps.settings.workflow.tick_ms.clamp(10, 1_000)),
     };
     let role = ProcessRole {
@@ -70,16 +70,13 @@ pub async fn run_process<P: Process>(
 ///
 /// # Errors
 /// When Postgres fails or a migration does.
-pub async fn migrate_process<P: Process>(
-    process: &P,
-    pool: &Pool,
-) -> Result<(), platform_postgres::Error> {
-    migrate(pool, &schema_name(P::NAME), &all_migrations(process)).await
+pub async fn migrate_process<P: Process>(pool: &Pool) -> Result<(), platform_postgres::Error> {
+    migrate(pool, &schema_name(P::NAME), &all_migrations::<P>()).await
 }
 
-fn all_migrations<P: Process>(process: &P) -> Vec<Migration> {
+fn all_migrations<P: Process>() -> Vec<Migration> {
     std::iter::once(states::MIGRATION)
-        .chain(process.migrations().into_iter().map(|step| Migration {
+        .chain(P::migrations().into_iter().map(|step| Migration {
             version: step.version + OWN_MIGRATIONS,
             ..step
         }))

@@ -70,10 +70,7 @@ pub async fn run_executor<E: Executor>(
 ///
 /// # Errors
 /// When Postgres fails or a migration does.
-pub async fn migrate_executor<E: Executor>(
-    _executor: &E,
-    pool: &Pool,
-) -> Result<(), platform_postgres::Error> {
+pub async fn migrate_executor<E: Executor>(pool: &Pool) -> Result<(), platform_postgres::Error> {
     migrate(pool, &schema_name(E::NAME), &[recovery::MIGRATION]).await
 }
 

@@ -6,6 +6,7 @@ use std::future::Future;
 
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Position, Record};
+use platform_postgres::{Pool, migrate, schema_name};
 
 pub use runner::run_store_projection;
 
@@ -107,6 +108,16 @@ pub struct Content {
 }
 
 /// The offsets of all partitions.
+/// Creates or updates the Postgres schema in which the owner generations of a
+/// read model elsewhere are kept.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn migrate_store<P: StoreProjection>(pool: &Pool) -> Result<(), platform_postgres::Error> {
+    migrate(pool, &schema_name(P::NAME), &[]).await
+}
+
+/// The digest of what the store holds.
 ///
 /// # Errors
 /// When the store does not answer.

@@ -15,9 +15,19 @@ pub(crate) async fn run(config: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the read models' Postgres schemas up to date. What deciders and
-/// executors remember is theirs alone: their runners see to it.
+/// Brings the Postgres schemas of all runners up to date: read models, deciders
+/// and executors. A runner whose schema is missing would see to it by itself;
+/// done beforehand, a role may run under a database user that cannot create any.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let migrated = services_projections::migrate(settings).await;
-    migrated.context("the Postgres schemas cannot be brought up to date")
+    let failed = "the Postgres schemas cannot be brought up to date";
+    services_projections::migrate(settings)
+        .await
+        .context(failed)?;
+    services_federation::migrate(settings)
+        .await
+        .context(failed)?;
+    services_workflow::migrate(settings).await.context(failed)?;
+    services_agents::migrate(settings).await.context(failed)?;
+    services_sync::migrate(settings).await.context(failed)?;
+    Ok(())
 }

@@ -15,5 +15,5 @@ pub use drivers::drivers;
 pub use layering::layering;
 pub use length::length;
 pub use naming::naming;
-pub use runners::runners;
+pub use runners::{migrations, runners};
 pub use shape::{domain_shape, projection_shape};

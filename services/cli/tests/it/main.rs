@@ -1,0 +1,4 @@
+//! What the commands do, through the binary and on real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod migrate;
