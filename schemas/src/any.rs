@@ -1,4 +1,5 @@
 use domain_context::{ContextEvent, NotificationEvent};
+use domain_dead_letter::DeadLetterEvent;
 use domain_delivery::DeliveryEvent;
 use domain_effect::{EffectEvent, EffectRequest};
 use domain_execution::{ExecutionEvent, ExecutionRequest};
@@ -9,9 +10,9 @@ use domain_workflow::WorkflowEvent;
 use serde_json::Value;
 
 use crate::{
-    Contexts, Decisions, Deliveries, Effects, Executions, Notifications, Outcomes, Registry,
-    Results, Workflows, WriterSchema, contexts, decisions, deliveries, effects, executions,
-    notifications, outcomes, registry, results, workflows,
+    Contexts, DeadLetters, Decisions, Deliveries, Effects, Executions, Notifications, Outcomes,
+    Registry, Results, Workflows, WriterSchema, contexts, dead_letters, decisions, deliveries,
+    effects, executions, notifications, outcomes, registry, results, workflows,
 };
 
 /// An event of any topic, for readers that take them all.
@@ -27,6 +28,7 @@ pub enum AnyEvent {
     Effect(EffectRequest),
     Outcome(EffectEvent),
     Registry(RegistryEvent),
+    DeadLetter(DeadLetterEvent),
 }
 
 /// Fields of published events whose text is JSON: they are marked in the schemas
@@ -56,6 +58,7 @@ impl AnyEvent {
             Self::Effect(event) => Effects::name(event),
             Self::Outcome(event) => Outcomes::name(event),
             Self::Registry(event) => Registry::name(event),
+            Self::DeadLetter(event) => DeadLetters::name(event),
         }
     }
 
@@ -72,6 +75,7 @@ impl AnyEvent {
             Self::Effect(_) => Effects::TOPIC,
             Self::Outcome(_) => Outcomes::TOPIC,
             Self::Registry(_) => Registry::TOPIC,
+            Self::DeadLetter(_) => DeadLetters::TOPIC,
         }
     }
 
@@ -91,6 +95,7 @@ impl AnyEvent {
             Self::Effect(event) => Effects::encode(event),
             Self::Outcome(event) => Outcomes::encode(event),
             Self::Registry(event) => Registry::encode(event),
+            Self::DeadLetter(event) => DeadLetters::encode(event),
         }
     }
 
@@ -111,6 +116,7 @@ impl AnyEvent {
             Self::Effect(event) => effects::render(event),
             Self::Outcome(event) => outcomes::render(event),
             Self::Registry(event) => registry::render(event),
+            Self::DeadLetter(event) => dead_letters::render(event),
         };
         rendered.map(unfold).map_err(|source| CodecError::Encode {
             name: self.name(),
@@ -167,6 +173,7 @@ pub fn decode_any(
         Effects::TOPIC => Effects::decode(name, schema, datum).map(AnyEvent::Effect),
         Outcomes::TOPIC => Outcomes::decode(name, schema, datum).map(AnyEvent::Outcome),
         Registry::TOPIC => Registry::decode(name, schema, datum).map(AnyEvent::Registry),
+        DeadLetters::TOPIC => DeadLetters::decode(name, schema, datum).map(AnyEvent::DeadLetter),
         _ => Err(CodecError::UnknownEvent {
             topic: "unknown",
             name: format!("{topic}/{name}"),

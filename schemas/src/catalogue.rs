@@ -1,5 +1,5 @@
 use crate::{
-    contexts, decisions, deliveries, effects, executions,
+    contexts, dead_letters, decisions, deliveries, effects, executions,
     form::{Form, SchemaEntry},
     notifications, outcomes, registry, results, workflows,
 };
@@ -38,7 +38,7 @@ pub const TOPICS: &[(&str, KeyKind)] = &[
     ("mesh.dead-letters", KeyKind::Original),
 ];
 
-static FORMS: [&Form; 34] = [
+static FORMS: [&Form; 36] = [
     &deliveries::ACCEPTED,
     &deliveries::REFUSED,
     &decisions::DECIDED,
@@ -73,7 +73,18 @@ static FORMS: [&Form; 34] = [
     &registry::WORKFLOW,
     &registry::CONNECTOR,
     &registry::RETIRED,
+    &dead_letters::REDRIVEN,
+    &dead_letters::DISCARDED,
 ];
+
+/// Every version of every published event, topic by topic, each event's versions
+/// in rising order: what a registry is to hold, because bytes of all of them are
+/// on the log.
+pub fn published() -> &'static [SchemaEntry] {
+    static ENTRIES: std::sync::LazyLock<Vec<SchemaEntry>> =
+        std::sync::LazyLock::new(|| FORMS.iter().flat_map(|form| form.versions()).collect());
+    &ENTRIES
+}
 
 /// The current schema of every published event, topic by topic.
 pub fn catalogue() -> &'static [SchemaEntry] {

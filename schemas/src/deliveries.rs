@@ -18,7 +18,10 @@ pub(crate) static ACCEPTED: Form = Form::new(
     "DeliveryAccepted",
     2,
     include_str!("../avro/mesh.deliveries/DeliveryAccepted/v2.avsc"),
-);
+)
+.after(&[include_str!(
+    "../avro/mesh.deliveries/DeliveryAccepted/v1.avsc"
+)]);
 pub(crate) static REFUSED: Form = Form::new(
     TOPIC,
     "DeliveryRefused",

@@ -29,6 +29,8 @@ pub struct SchemaEntry {
 /// The current published form of one event.
 pub(crate) struct Form {
     pub(crate) entry: SchemaEntry,
+    /// The versions before this one, from the first.
+    earlier: &'static [&'static str],
     parsed: OnceLock<Schema>,
 }
 
@@ -46,8 +48,29 @@ impl Form {
                 version,
                 text,
             },
+            earlier: &[],
             parsed: OnceLock::new(),
         }
+    }
+
+    /// Names the versions that were published before.
+    pub(crate) const fn after(mut self, earlier: &'static [&'static str]) -> Self {
+        self.earlier = earlier;
+        self
+    }
+
+    /// All versions, from the first to this one.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = SchemaEntry> {
+        let earlier = self
+            .earlier
+            .iter()
+            .zip(1..)
+            .map(|(text, version)| SchemaEntry {
+                version,
+                text: *text,
+                ..self.entry
+            });
+        earlier.chain([self.entry])
     }
 
     pub(crate) const fn name(&self) -> &'static str {

@@ -4,12 +4,13 @@
 //! published form of its events as serde structs, in the order of their schema's
 //! fields, and one [`Codec`](domain_kernel::Codec). Optional fields of a
 //! published struct read as absent when the writer's schema did not have them
-//! yet, which is how older bytes are upcast.
+//! yet, which is how older bytes are upcast; `upcast` says what absence means.
 
 mod any;
 mod call;
 mod catalogue;
 mod contexts;
+mod dead_letters;
 mod decisions;
 mod deliveries;
 mod effects;
@@ -20,13 +21,15 @@ mod outcomes;
 mod registry;
 mod results;
 mod secret;
+mod upcast;
 mod value;
 mod workflow_started;
 mod workflows;
 
 pub use any::{AnyEvent, decode_any};
-pub use catalogue::{KeyKind, TOPICS, catalogue};
+pub use catalogue::{KeyKind, TOPICS, catalogue, published};
 pub use contexts::Contexts;
+pub use dead_letters::DeadLetters;
 pub use decisions::Decisions;
 pub use deliveries::Deliveries;
 pub use effects::Effects;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     form::{Form, WriterSchema},
+    upcast,
     value::{Text, Unmappable, maybe_borrowed, maybe_owned, operation},
 };
 
@@ -19,9 +20,12 @@ pub(crate) static ATTEMPTED: Form = Form::new(
 pub(crate) static CONFIRMED: Form = Form::new(
     TOPIC,
     "EffectConfirmed",
-    1,
-    include_str!("../avro/mesh.outcomes/EffectConfirmed/v1.avsc"),
-);
+    2,
+    include_str!("../avro/mesh.outcomes/EffectConfirmed/v2.avsc"),
+)
+.after(&[include_str!(
+    "../avro/mesh.outcomes/EffectConfirmed/v1.avsc"
+)]);
 pub(crate) static FAILED: Form = Form::new(
     TOPIC,
     "EffectFailed",
@@ -169,6 +173,9 @@ pub(crate) struct EffectConfirmed<'a> {
     remote_id: Text<'a>,
     remote_version: Text<'a>,
     properties_sha256: Text<'a>,
+    /// Since version 2.
+    #[serde(default)]
+    evidence: Option<Text<'a>>,
 }
 
 impl<'a> From<&'a domain::EffectConfirmed> for EffectConfirmed<'a> {
@@ -182,6 +189,7 @@ impl<'a> From<&'a domain::EffectConfirmed> for EffectConfirmed<'a> {
             remote_id: (&event.remote_id).into(),
             remote_version: (&event.remote_version).into(),
             properties_sha256: (&event.properties_sha256).into(),
+            evidence: upcast::evidence_stated(event.evidence),
         }
     }
 }
@@ -199,6 +207,7 @@ impl TryFrom<EffectConfirmed<'_>> for domain::EffectConfirmed {
             remote_id: published.remote_id.into_owned(),
             remote_version: published.remote_version.into_owned(),
             properties_sha256: published.properties_sha256.into_owned(),
+            evidence: upcast::evidence(published.evidence)?,
         })
     }
 }

@@ -18,7 +18,8 @@ pub(crate) static SOURCE: Form = Form::new(
     "SourceDefined",
     2,
     include_str!("../avro/mesh.registry/SourceDefined/v2.avsc"),
-);
+)
+.after(&[include_str!("../avro/mesh.registry/SourceDefined/v1.avsc")]);
 pub(crate) static AGENT: Form = Form::new(
     TOPIC,
     "AgentDefined",

@@ -4,7 +4,7 @@ use crate::command::{Action, EffectCommand};
 use crate::error::EffectRejection;
 use crate::event::{
     EffectAttempted, EffectConfirmed, EffectEvent, EffectFailed, EffectReconciled, EffectRequested,
-    EffectUnknown,
+    EffectUnknown, Evidence,
 };
 use crate::react::{NoRequest, react};
 use crate::state::{EffectState, Phase};
@@ -36,6 +36,10 @@ impl Decider for EffectDecider {
                 Phase::Failed => return Err(ended(state)),
                 Phase::Requested => return Err(EffectRejection::NotAttempted),
                 Phase::Attempted | Phase::Unknown | Phase::Reconciled { .. } => {
+                    let evidence = match state.phase {
+                        Phase::Reconciled { .. } => Evidence::Reading,
+                        _ => Evidence::Answer,
+                    };
                     Some(EffectEvent::Confirmed(EffectConfirmed {
                         effect_id: request.effect_id,
                         workflow_id: request.workflow_id,
@@ -45,6 +49,7 @@ impl Decider for EffectDecider {
                         remote_id,
                         remote_version,
                         properties_sha256,
+                        evidence,
                     }))
                 }
             },

@@ -90,6 +90,21 @@ pub struct EffectConfirmed {
     pub remote_version: String,
     /// Lowercase hexadecimal SHA-256 of the properties that were written.
     pub properties_sha256: String,
+    /// How it is known that the write is there.
+    pub evidence: Evidence,
+}
+
+/// What a confirmation rests on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// Recorded before this was noted.
+    #[default]
+    Unstated,
+    /// The remote system answered the call.
+    Answer,
+    /// The answer was lost, and the record was found when it was read.
+    Reading,
 }
 
 /// The write is not there and will not be.
@@ -127,6 +142,16 @@ pub struct EffectReconciled {
     /// Whether the remote record holds what was to be written.
     pub found: bool,
     pub remote_id: Option<String>,
+}
+
+impl Evidence {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unstated => "unstated",
+            Self::Answer => "answer",
+            Self::Reading => "reading",
+        }
+    }
 }
 
 impl Operation {

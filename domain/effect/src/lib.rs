@@ -14,7 +14,7 @@ pub use decide::EffectDecider;
 pub use error::EffectRejection;
 pub use event::{
     EffectAttempted, EffectCancelled, EffectConfirmed, EffectEvent, EffectFailed, EffectReconciled,
-    EffectRequest, EffectRequested, EffectUnknown, Operation,
+    EffectRequest, EffectRequested, EffectUnknown, Evidence, Operation,
 };
 pub use react::NoRequest;
 pub use state::{EffectState, Phase};

@@ -2,7 +2,8 @@ use domain_kernel::spec::Spec;
 use domain_kernel::{Decider, EffectId, Json, Timestamp, WorkflowId};
 
 use crate::{
-    Action, EffectCommand, EffectDecider, EffectEvent, EffectRejection, EffectRequested, Operation,
+    Action, EffectCommand, EffectDecider, EffectEvent, EffectRejection, EffectRequested, Evidence,
+    Operation,
 };
 
 fn command(action: Action) -> EffectCommand {
@@ -102,6 +103,19 @@ fn after_reading_the_record_it_is_confirmed_or_tried_again() {
     assert!(matches!(found.last(), Some(EffectEvent::Confirmed(_))));
     let repeated = history([attempt(1), doubt(), reconcile(false), attempt(2), confirm()]);
     assert_eq!(repeated.len(), 5);
+}
+
+#[test]
+fn a_confirmation_says_what_it_rests_on() {
+    let evidence = |commands: &[EffectCommand]| match history(commands.to_vec()).pop() {
+        Some(EffectEvent::Confirmed(confirmed)) => confirmed.evidence,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(evidence(&[attempt(1), confirm()]), Evidence::Answer);
+    let found = [attempt(1), doubt(), reconcile(true), confirm()];
+    assert_eq!(evidence(&found), Evidence::Reading);
+    let repeated = [attempt(1), doubt(), reconcile(false), attempt(2), confirm()];
+    assert_eq!(evidence(&repeated), Evidence::Answer);
 }
 
 #[test]

@@ -39,6 +39,18 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
     not_empty("postgres.url", &settings.postgres.url)?;
     at_least_one("postgres.pool_size", settings.postgres.pool_size as u64)?;
     not_empty("redis.url", &settings.redis.url)?;
+    let letters = &settings.dead_letters;
+    at_least_one("dead_letters.attempts", u64::from(letters.attempts))?;
+    at_least_one("dead_letters.first_pause_ms", letters.first_pause_ms)?;
+    if letters.longest_pause_ms < letters.first_pause_ms {
+        return invalid(
+            "dead_letters.longest_pause_ms",
+            format!(
+                "must not be shorter than dead_letters.first_pause_ms ({})",
+                letters.first_pause_ms
+            ),
+        );
+    }
     if let Some(public) = &settings.gateway.public_url {
         url("gateway.public_url", public, &["http", "https"])?;
     }

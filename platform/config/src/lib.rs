@@ -14,7 +14,7 @@ mod settings;
 pub use error::{Error, Origin};
 pub use secret::Secret;
 pub use settings::{
-    AgentServers, Agents, Anthropic, AzureOpenAi, CrmSandbox, Federation, Gateway, Kafka, OpenAi,
-    Policy, Postgres, Redis, Registry, SchemaRegistry, Secrets, Settings, Sync, Telemetry,
-    Workflow,
+    AgentServers, Agents, Anthropic, AzureOpenAi, CrmSandbox, DeadLetters, Federation, Gateway,
+    Kafka, OpenAi, Policy, Postgres, Redis, Registry, SchemaRegistry, Secrets, Settings, Sync,
+    Telemetry, Workflow,
 };

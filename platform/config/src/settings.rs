@@ -15,6 +15,7 @@ pub struct Settings {
     pub schema_registry: SchemaRegistry,
     pub postgres: Postgres,
     pub redis: Redis,
+    pub dead_letters: DeadLetters,
     pub gateway: Gateway,
     pub registry: Registry,
     pub policy: Policy,
@@ -135,6 +136,16 @@ impl std::fmt::Debug for Redis {
             .field("key_prefix", &self.key_prefix)
             .finish()
     }
+}
+
+/// How long a record is tried that fails by itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeadLetters {
+    pub attempts: u32,
+    pub first_pause_ms: u64,
+    pub longest_pause_ms: u64,
+    /// For a schema id that the registry does not know.
+    pub schema_wait_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -122,7 +122,10 @@ impl Error {
             | Self::NoLeader { .. }
             | Self::RegistryUnreachable { .. }
             | Self::Cancelled => true,
-            Self::RegistryAnswer { status, .. } => *status >= 500 || *status == 429,
+            // Of the others, 404 comes from who is no registry: see `UnknownSchema`.
+            Self::RegistryAnswer { status, .. } => {
+                *status >= 500 || matches!(*status, 401 | 403 | 404 | 407 | 408 | 429)
+            }
             Self::NotAcknowledged { source, .. }
             | Self::Consume { source, .. }
             | Self::Metadata { source, .. }
@@ -205,12 +208,19 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Whether the record may be readable later: wait and decode again. All
-    /// other records are poison and belong among the dead letters.
+    /// Whether something is away that any record needs: wait and decode again.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Schema { source } => source.is_transient(),
             Self::Malformed(_) | Self::Codec(_) => false,
         }
+    }
+
+    /// Whether the registry answered, but did not give the schema of this
+    /// record: it may be registered yet. Where neither this nor
+    /// [`is_transient`](Self::is_transient) holds, the bytes are at fault, and
+    /// the record belongs among the dead letters.
+    pub fn lacks_schema(&self) -> bool {
+        matches!(self, Self::Schema { source } if !source.is_transient())
     }
 }

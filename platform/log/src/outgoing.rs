@@ -57,6 +57,21 @@ impl Outgoing {
         self
     }
 
+    /// Adds a header behind those that are there.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers
+            .push((name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+        self
+    }
+
+    /// Leaves out the value.
+    #[must_use]
+    pub fn without_value(mut self) -> Self {
+        self.value = None;
+        self
+    }
+
     /// Key, headers and value as the broker counts them, roughly.
     pub(crate) fn size(&self) -> usize {
         let headers: usize = self

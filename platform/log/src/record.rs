@@ -39,6 +39,17 @@ impl Record {
         std::str::from_utf8(value).ok()
     }
 
+    /// The last header of that name, if it is text: what was added later counts,
+    /// whatever the record had before.
+    pub fn last_header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self
+            .headers
+            .iter()
+            .rev()
+            .find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
     /// The name of the event without its namespace: `DeliveryAccepted`.
     ///
     /// # Errors

@@ -140,7 +140,7 @@ impl SchemaRegistry {
     /// The text of a schema.
     ///
     /// # Errors
-    /// When the registry cannot be reached or has no such id.
+    /// When the registry cannot be reached, or says that it has no such id.
     pub async fn schema_by_id(&self, id: u32) -> Result<Arc<str>, Error> {
         let known = self
             .shared
@@ -155,7 +155,13 @@ impl SchemaRegistry {
         let path = format!("/schemas/ids/{id}");
         let answer = self.ask("schema by id", Method::GET, &path, None).await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            return Err(Error::UnknownSchema { id });
+            let refusal: Refusal = answer.json().await.unwrap_or_default();
+            // Whatever else answers 404 (a proxy, a wrong address) knows nothing
+            // about schemas, and must not make dead letters of records.
+            return Err(match refusal.error_code {
+                SCHEMA_NOT_FOUND => Error::UnknownSchema { id },
+                _ => refused("schema by id", StatusCode::NOT_FOUND, refusal.message),
+            });
         }
         let Text { schema } = read("schema by id", answer).await?;
         let text: Arc<str> = schema.into();

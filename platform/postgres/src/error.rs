@@ -53,6 +53,20 @@ impl Error {
         })
     }
 
+    /// Whether Postgres is well and refused this statement for a reason that may
+    /// pass or may not: a trigger that raised, a row hit twice, an internal error
+    /// over a value. What says that the server, the connection or the schema is
+    /// not as it should be is not among these.
+    pub fn is_refusal(&self) -> bool {
+        self.sql_state().is_some_and(|state| {
+            let code = state.code();
+            code == "XX000"
+                || ["0A", "21", "27", "38", "39", "44", "P0"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+        })
+    }
+
     /// Whether the answer was lost on the way, so that a statement may or may
     /// not have been carried out.
     pub fn is_ambiguous(&self) -> bool {

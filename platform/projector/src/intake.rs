@@ -7,17 +7,18 @@ use platform_log::Record;
 use platform_postgres::Claimed;
 
 use crate::Failure;
-use crate::dead_letter::DeadLetters;
-use crate::error::chain;
-use crate::session::Halt;
+use crate::dead_letter::{DeadLetters, Taken, Verdict};
+use crate::session::{Halt, Held};
 
 /// A batch on its way in: what could be decoded, up to the first record of each
-/// topic partition that cannot be decoded for now.
+/// topic partition that cannot be handled for now.
 pub(crate) struct Intake<T> {
-    pub(crate) items: Vec<(Record, T)>,
+    pub(crate) items: Vec<(Taken, T)>,
     pub(crate) upto: Vec<Claimed>,
     /// Why the batch was cut short; the runner halts after handling the rest.
-    pub(crate) stopped: Option<Failure>,
+    stopped: Option<Failure>,
+    /// Where it was cut short for one record, to be tried again after a pause.
+    held: Vec<Held>,
     cut: Vec<(String, i32)>,
 }
 
@@ -27,37 +28,44 @@ impl<T> Intake<T> {
             items: Vec::with_capacity(capacity),
             upto,
             stopped: None,
+            held: Vec::new(),
             cut: Vec::new(),
         }
     }
 
-    /// Whether the record stands behind one that has to wait.
+    /// Whether the record stands behind one that has to wait, or is it.
     pub(crate) fn is_cut(&self, record: &Record) -> bool {
         self.cut
             .iter()
             .any(|(topic, partition)| *partition == record.partition && *topic == record.topic)
     }
 
-    pub(crate) fn take(&mut self, record: Record, item: T) {
-        self.items.push((record, item));
+    pub(crate) fn take(&mut self, taken: Taken, item: T) {
+        self.items.push((taken, item));
     }
 
-    /// Sends poison away; cuts the batch before what may succeed later.
+    /// Sends a record away that is given up, and answers whether it did; cuts
+    /// the batch before one that may succeed later.
     pub(crate) async fn fail(
         &mut self,
-        record: &Record,
+        taken: &Taken,
         failure: Failure,
         dead_letters: &DeadLetters,
-    ) -> Result<(), Halt> {
-        if !failure.is_transient() {
-            return dead_letters.send(record, &chain(&failure)).await;
+    ) -> Result<bool, Halt> {
+        let record = &taken.at;
+        match dead_letters.judge(taken, failure).await? {
+            Verdict::Buried => return Ok(true),
+            Verdict::Wait(failure) => {
+                self.stopped.get_or_insert(failure);
+            }
+            Verdict::Again(pause, failure) => self.held.push(Held {
+                topic: record.topic.clone(),
+                partition: record.partition,
+                offset: record.offset,
+                pause,
+                failure,
+            }),
         }
-        self.cut(record, failure);
-        Ok(())
-    }
-
-    /// Ends the batch before this record, for its topic partition.
-    pub(crate) fn cut(&mut self, record: &Record, failure: Failure) {
         self.cut.push((record.topic.clone(), record.partition));
         if let Some(claim) = self
             .upto
@@ -66,7 +74,20 @@ impl<T> Intake<T> {
         {
             claim.next_offset = record.offset;
         }
-        self.stopped.get_or_insert(failure);
+        Ok(false)
+    }
+
+    /// What is committed, once everything before the cuts is; or why the runner
+    /// cannot simply go on.
+    pub(crate) fn end(self) -> Result<Vec<Claimed>, Halt> {
+        match self.stopped {
+            Some(failure) => Err(failure.into()),
+            None if self.held.is_empty() => Ok(self.upto),
+            None => Err(Halt::Held {
+                held: self.held,
+                committed: self.upto,
+            }),
+        }
     }
 }
 

@@ -7,8 +7,10 @@
 //! lost its partition cannot commit. Whatever fails for a while (Postgres, the
 //! broker, the schema registry, a fenced commit, a dropped schema) leads to the
 //! same place: the batch is dropped, the runner waits, claims again and reads on
-//! from the committed checkpoint. Nothing is skipped. A record that can never be
-//! handled goes to `mesh.dead-letters` and the partition moves on.
+//! from the committed checkpoint. Nothing is skipped. A record that fails although
+//! nothing is away is tried a few times, while only its partition waits; one that
+//! never succeeds goes to `mesh.dead-letters` and the partition moves on. From
+//! there it comes back to the one consumer that gave it up, by a redrive.
 //!
 //! Which trait to implement:
 //!
@@ -33,6 +35,7 @@ mod rebuild;
 mod session;
 mod store;
 
+pub use dead_letter::{DeadLetter, TOPIC as DEAD_LETTERS, letter_id, redrive};
 pub use decider::{Process, Rejected, migrate_process, request_metadata, run_process};
 pub use deps::{Deps, ReadinessSink};
 pub use digest::{Digest, Digested, Offsets, Part};
@@ -46,5 +49,6 @@ pub use rebuild::{
     drop_store_shadow, list as shadows, rebuild_projection, rebuild_store, shadow_name,
 };
 pub use store::{
-    Content, ShadowStore, StoreProjection, migrate_store, run_store_projection, store_digest, store_digest_of,
+    Content, ShadowStore, StoreProjection, migrate_store, run_store_projection, store_digest,
+    store_digest_of,
 };

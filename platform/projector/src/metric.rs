@@ -10,5 +10,9 @@ pub(crate) const HALTS: &str = "agentmesh_runner_halts_total";
 pub(crate) const GENERATION: &str = "agentmesh_runner_generation";
 /// Counter; label `topic`: where the record came from.
 pub(crate) const DEAD_LETTERS: &str = "agentmesh_runner_dead_letters_total";
+/// Counter: tries that failed and are repeated after a pause; label `topic`.
+pub(crate) const RETRIES: &str = "agentmesh_runner_retries_total";
+/// Gauge, 1: partitions that wait for another try of a record.
+pub(crate) const HELD: &str = "agentmesh_runner_held_partitions";
 /// Gauge: executions under way.
 pub(crate) const RUNNING: &str = "agentmesh_runner_executions";

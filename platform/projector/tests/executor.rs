@@ -188,7 +188,7 @@ async fn checkpoint(bed: &Bed, partition: i32) -> Option<i64> {
         .ok()?;
     positions
         .iter()
-        .find(|claim| claim.partition == partition)
+        .find(|claim| claim.topic == "mesh.asks" && claim.partition == partition)
         .map(|claim| claim.next_offset)
 }
 

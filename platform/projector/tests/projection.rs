@@ -185,7 +185,7 @@ async fn a_commit_after_another_claimed_is_refused() {
     for claim in &claimed {
         let now = generations
             .iter()
-            .find(|now| now.partition == claim.partition)
+            .find(|now| now.topic == claim.topic && now.partition == claim.partition)
             .unwrap();
         assert!(now.generation > claim.generation);
     }

@@ -221,6 +221,20 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
     set("postgres.pool_size", &s.postgres.pool_size.to_string());
     set("redis.url", &s.redis.url);
     set("redis.key_prefix", &s.redis.key_prefix);
+    let letters = &s.dead_letters;
+    set("dead_letters.attempts", &letters.attempts.to_string());
+    set(
+        "dead_letters.first_pause_ms",
+        &letters.first_pause_ms.to_string(),
+    );
+    set(
+        "dead_letters.longest_pause_ms",
+        &letters.longest_pause_ms.to_string(),
+    );
+    set(
+        "dead_letters.schema_wait_ms",
+        &letters.schema_wait_ms.to_string(),
+    );
     set("gateway.listen", &s.gateway.listen.to_string());
     set(
         "gateway.max_body_bytes",

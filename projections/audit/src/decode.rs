@@ -1,15 +1,15 @@
 use domain_kernel::{Codec, Recorded};
 use platform_log::{DecodeError, Decoder, Record, SchemaRegistry};
 use schemas::{
-    AnyEvent, Contexts, Decisions, Deliveries, Effects, Executions, Notifications, Outcomes,
-    Registry, Results, Workflows,
+    AnyEvent, Contexts, DeadLetters, Decisions, Deliveries, Effects, Executions, Notifications,
+    Outcomes, Registry, Results, Workflows,
 };
 use sha2::{Digest, Sha256};
 
 use crate::Audited;
 
 /// Every topic that carries events.
-pub(crate) const TOPICS: [&str; 10] = [
+pub(crate) const TOPICS: [&str; 11] = [
     Deliveries::TOPIC,
     Decisions::TOPIC,
     Contexts::TOPIC,
@@ -20,6 +20,7 @@ pub(crate) const TOPICS: [&str; 10] = [
     Effects::TOPIC,
     Outcomes::TOPIC,
     Registry::TOPIC,
+    DeadLetters::TOPIC,
 ];
 
 /// One decoder a topic.
@@ -35,6 +36,7 @@ pub(crate) struct Decoders {
     effects: Decoder<Effects>,
     outcomes: Decoder<Outcomes>,
     registry: Decoder<Registry>,
+    dead_letters: Decoder<DeadLetters>,
 }
 
 impl Decoders {
@@ -50,6 +52,7 @@ impl Decoders {
             effects: Decoder::new(registry.clone()),
             outcomes: Decoder::new(registry.clone()),
             registry: Decoder::new(registry.clone()),
+            dead_letters: Decoder::new(registry.clone()),
         }
     }
 
@@ -81,6 +84,11 @@ impl Decoders {
             Effects::TOPIC => self.effects.decode(record).await?.map(AnyEvent::Effect),
             Outcomes::TOPIC => self.outcomes.decode(record).await?.map(AnyEvent::Outcome),
             Registry::TOPIC => self.registry.decode(record).await?.map(AnyEvent::Registry),
+            DeadLetters::TOPIC => self
+                .dead_letters
+                .decode(record)
+                .await?
+                .map(AnyEvent::DeadLetter),
             // Its decoder names the topic it expected when it is another one.
             _ => self
                 .deliveries

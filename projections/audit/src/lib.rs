@@ -11,7 +11,7 @@ mod query;
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Position, Record, SchemaRegistry};
 use platform_postgres::{Migration, tokio_postgres};
-use platform_projector::PgProjection;
+use platform_projector::{DEAD_LETTERS, DeadLetter, PgProjection};
 
 use decode::Decoders;
 
@@ -45,6 +45,10 @@ impl PgProjection for AuditProjection {
     }
 
     async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Audited>>, DecodeError> {
+        // A letter is a record that stands elsewhere; what is decided about it is an event.
+        if record.topic == DEAD_LETTERS && DeadLetter::read(record).is_some() {
+            return Ok(Vec::new());
+        }
         Ok(vec![self.decoders.decode(record).await?])
     }
 

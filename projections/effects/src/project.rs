@@ -204,6 +204,7 @@ mod tests {
                 remote_id: "512".to_owned(),
                 remote_version: "v".to_owned(),
                 properties_sha256: "00".to_owned(),
+                evidence: domain_effect::Evidence::Answer,
             }),
         );
         assert_eq!((confirmed.kind, confirmed.version), ("confirmed", 2));

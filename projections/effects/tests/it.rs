@@ -93,6 +93,7 @@ fn way_of_an_unknown_one() -> [Recorded<EffectEvent>; 4] {
                 remote_id: "512".to_owned(),
                 remote_version: "v1".to_owned(),
                 properties_sha256: "00".to_owned(),
+                evidence: domain_effect::Evidence::Answer,
             }),
         ),
     ]

@@ -2,6 +2,7 @@
 //! hold these very events: a sample is never changed, only added.
 
 use domain_context::*;
+use domain_dead_letter::*;
 use domain_delivery::*;
 use domain_effect::*;
 use domain_execution::*;
@@ -61,7 +62,19 @@ pub(crate) fn all() -> Vec<AnyEvent> {
     all.extend(executions());
     all.extend(effects());
     all.extend(registry());
+    all.extend(dead_letters());
     all
+}
+
+/// What a sample says in an older version of its schema.
+pub(crate) fn as_of(version: u32, event: &AnyEvent) -> AnyEvent {
+    let mut event = event.clone();
+    if version < 2
+        && let AnyEvent::Outcome(EffectEvent::Confirmed(confirmed)) = &mut event
+    {
+        confirmed.evidence = Evidence::Unstated;
+    }
+    event
 }
 
 pub(crate) fn accepted(body: &[u8]) -> DeliveryAccepted {
@@ -371,6 +384,7 @@ fn effects() -> Vec<AnyEvent> {
             remote_id: s("512"),
             remote_version: s("2026-01-01T00:00:00Z"),
             properties_sha256: s("00ff"),
+            evidence: Evidence::Reading,
         })),
         AnyEvent::Outcome(EffectEvent::Failed(EffectFailed {
             effect_id,
@@ -397,6 +411,32 @@ fn effects() -> Vec<AnyEvent> {
             remote_id: Some(s("512")),
         })),
     ]
+}
+
+fn dead_letters() -> Vec<AnyEvent> {
+    let letter = Letter {
+        letter_id: EventId::from_uuid(id(10)),
+        consumer: s("sync"),
+        topic: s("mesh.effects"),
+        partition: 3,
+        offset: 1_234_567,
+    };
+    [
+        DeadLetterEvent::Redriven(DeadLetterRedriven {
+            letter: letter.clone(),
+            occurrence: 1,
+            operator: s("ada"),
+            note: Some(s("the connector is mended")),
+        }),
+        DeadLetterEvent::Discarded(DeadLetterDiscarded {
+            letter,
+            occurrence: 2,
+            operator: s("ada"),
+            reason: s("a test record"),
+        }),
+    ]
+    .map(AnyEvent::DeadLetter)
+    .into()
 }
 
 fn registry() -> Vec<AnyEvent> {

@@ -86,7 +86,9 @@ pub async fn run(
 /// When a setting is wrong, or Postgres cannot be reached or refuses.
 pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
-    migrate_executor::<AgentExecutor>(&pool).await.map_err(Error::Postgres)?;
+    migrate_executor::<AgentExecutor>(&pool)
+        .await
+        .map_err(Error::Postgres)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::command::{demo, replay, trace};
+use crate::command::{dead_letters, demo, replay, trace};
 use crate::role::Role;
 
 const EXIT_CODES: &str = "\
@@ -71,6 +71,11 @@ pub(crate) enum Command {
     Replay {
         #[command(subcommand)]
         action: replay::Action,
+    },
+    /// Records that a consumer gave up: look at them, hand them back, or let them go
+    DeadLetters {
+        #[command(subcommand)]
+        action: dead_letters::Action,
     },
     /// Print a completion script, to be sourced by the shell
     Completions {

@@ -89,6 +89,14 @@ fn is_unknown(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Nobody listens where a server is said to be.
 fn is_unreachable(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if cause
+        .downcast_ref::<platform_log::Error>()
+        .is_some_and(|error| {
+            error.is_transient() || matches!(error, platform_log::Error::UnknownTopic { .. })
+        })
+    {
+        return true;
+    }
     cause
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)

@@ -156,6 +156,7 @@ async fn a_run_goes_forward_over_a_restart_and_asks_once() {
         remote_id: "101".to_owned(),
         remote_version: "1".to_owned(),
         properties_sha256: "00".to_owned(),
+        evidence: domain_effect::Evidence::Answer,
     });
     let stream = request.effect_id.to_string();
     mesh.append::<Outcomes>(correlation("T-1"), &stream, 1, event)

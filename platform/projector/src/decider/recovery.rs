@@ -53,9 +53,8 @@ impl<P: Process> ProcessRole<P> {
         for record in records {
             match guarded_async(self.process.decode_own(&record)).await {
                 Ok(event) => events.push((record, event)),
-                Err(failure) if failure.is_transient() => return Err(failure.into()),
                 // Every reader of the topic passes over it in the same way.
-                Err(failure) => self.dead_letters.send(&record, &chain(&failure)).await?,
+                Err(failure) => self.dead_letters.pass_over(record, failure).await?,
             }
         }
         let streams: Vec<String> = events

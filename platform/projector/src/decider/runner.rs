@@ -12,7 +12,7 @@ use tracing::warn;
 use super::batch::Decided;
 use super::states::{self, States};
 use super::{Process, StateOf};
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::error::chain;
 use crate::intake::{Intake, guarded_async};
 use crate::pg::settle;
@@ -45,14 +45,16 @@ pub async fn run_process<P: Process>(
     let options = SessionOptions {
         name: P::NAME,
         group: group(P::NAME),
-        inputs: process.inputs(),
+        inputs: with_redrives(process.inputs()),
         own: Some(process.state_topic()),
         migrations: all_migrations::<P>(),
         tick: Duration::from_millis(deps.settings.workflow.tick_ms.clamp(10, 1_000)),
     };
+    let mut topics = process.inputs();
+    topics.push(process.state_topic());
     let role = ProcessRole {
         process: Arc::new(process),
-        dead_letters: DeadLetters::new(deps.producer.clone(), P::NAME),
+        dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
         checkpoints: checkpoints.clone(),
         admin: Admin::new(&deps.settings.kafka)?,
         own: BTreeMap::new(),
@@ -145,7 +147,8 @@ impl<P: Process> Role for ProcessRole<P> {
                 records: vec![record],
                 upto,
             };
-            committed = self.round(single).await?;
+            // One that is tried again is read again with all behind it.
+            committed = self.round(single).await.map_err(Halt::into_waiting)?;
         }
         self.careful = false;
         Ok(committed)
@@ -180,16 +183,18 @@ impl<P: Process> ProcessRole<P> {
         self.prefetch(&intake, &mut states).await?;
         let mut decided = Decided::<P>::default();
         let mut last = None;
-        for (record, input) in std::mem::take(&mut intake.items) {
-            if intake.is_cut(&record) {
+        for (taken, input) in std::mem::take(&mut intake.items) {
+            if intake.is_cut(&taken.at) {
                 continue;
             }
             match self
-                .decide(&mut decided, &mut states, &record, &input)
+                .decide(&mut decided, &mut states, taken.record(), &input)
                 .await?
             {
-                Ok(()) => last = Some(record),
-                Err(failure) => intake.fail(&record, failure, &self.dead_letters).await?,
+                Ok(()) => last = Some(taken),
+                Err(failure) => {
+                    intake.fail(&taken, failure, &self.dead_letters).await?;
+                }
             }
         }
         let own = match self.append(decided).await {
@@ -199,16 +204,11 @@ impl<P: Process> ProcessRole<P> {
                 return self.refused(error, last, &intake.upto).await;
             }
         };
-        let mut upto = intake.upto;
-        let inputs = upto.len();
-        upto.extend(own);
+        let mut upto = intake.upto.clone();
+        upto.extend_from_slice(&own);
         self.commit(&states, &upto).await?;
-        self.remember(&upto[inputs..]);
-        upto.truncate(inputs);
-        match intake.stopped {
-            Some(failure) => Err(failure.into()),
-            None => Ok(upto),
-        }
+        self.remember(&own);
+        intake.end()
     }
 
     async fn decode(&self, batch: Batch) -> Result<Intake<Recorded<P::Input>>, Halt> {
@@ -217,10 +217,14 @@ impl<P: Process> ProcessRole<P> {
             if intake.is_cut(&record) {
                 continue;
             }
-            match guarded_async(self.process.decode(&record)).await {
-                Ok(Some(input)) => intake.take(record, input),
-                Ok(None) => {}
-                Err(failure) => intake.fail(&record, failure, &self.dead_letters).await?,
+            for taken in self.dead_letters.resolve(record).await? {
+                match guarded_async(self.process.decode(taken.record())).await {
+                    Ok(Some(input)) => intake.take(taken, input),
+                    Ok(None) => {}
+                    Err(failure) => {
+                        intake.fail(&taken, failure, &self.dead_letters).await?;
+                    }
+                }
             }
         }
         Ok(intake)
@@ -232,9 +236,9 @@ impl<P: Process> ProcessRole<P> {
         states: &mut States<StateOf<P>>,
     ) -> Result<(), Halt> {
         let mut by_partition: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-        for (record, input) in &intake.items {
+        for (taken, input) in &intake.items {
             by_partition
-                .entry(record.partition)
+                .entry(taken.at.partition)
                 .or_default()
                 .extend(self.process.streams(input));
         }
@@ -360,15 +364,17 @@ impl<P: Process> ProcessRole<P> {
     async fn refused(
         &mut self,
         error: platform_log::Error,
-        last: Option<Record>,
+        last: Option<Taken>,
         upto: &[Claimed],
     ) -> Result<Vec<Claimed>, Halt> {
-        if let Some(record) = last.filter(|_| self.careful) {
-            self.dead_letters.send(&record, &chain(&error)).await?;
+        let failure = Failure::poison(error);
+        if let Some(taken) = last.filter(|_| self.careful) {
+            // Once among others, and once alone.
+            self.dead_letters.bury(taken.record(), &failure, 2).await?;
             self.commit(&States::default(), upto).await?;
         }
         self.careful = true;
-        Err(Halt::transient(error))
+        Err(Halt::transient(chain(&failure)))
     }
 
     /// What arrived while nobody was at work comes before the deadlines that

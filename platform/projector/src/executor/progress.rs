@@ -105,6 +105,14 @@ impl Progress {
         }
     }
 
+    /// Given up without a final answer.
+    pub(crate) fn give_up(&mut self, topic: &str, offset: i64) {
+        if let Some(lane) = self.lane(topic) {
+            lane.unfinished.remove(&offset);
+            self.dirty = true;
+        }
+    }
+
     pub(crate) fn knows_finished(&self, stream: &str) -> bool {
         self.finished.iter().any(|known| known == stream)
     }
@@ -199,6 +207,15 @@ mod tests {
         assert_eq!(at(&progress, 30), (6, 10, 1));
         progress.finish("mesh.requests", 6, "b".to_owned());
         assert_eq!(at(&progress, 30), (8, 30, 2));
+    }
+
+    #[test]
+    fn what_was_given_up_is_passed_and_not_finished() {
+        let mut progress = progress(5, 5);
+        progress.begin("mesh.requests", 5, &Arc::new(vector(20)));
+        progress.give_up("mesh.requests", 5);
+        assert_eq!(at(&progress, 30), (6, 30, 0));
+        assert!(!progress.knows_finished("a"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain_kernel::Recorded;
 use platform_postgres::{Claimed, Migration, Pool, tokio_postgres};
@@ -7,7 +7,7 @@ use tracing::info;
 use super::Executor;
 use super::progress::{Mark, Vector};
 use super::runner::ExecutorRole;
-use crate::error::chain;
+use crate::dead_letter::Taken;
 use crate::intake::guarded_async;
 use crate::read::Stretch;
 use crate::session::Halt;
@@ -71,9 +71,8 @@ impl<E: Executor> ExecutorRole<E> {
             for record in records {
                 let answer = match guarded_async(self.executor.decode_answer(&record)).await {
                     Ok(answer) => answer,
-                    Err(failure) if failure.is_transient() => return Err(failure.into()),
                     Err(failure) => {
-                        self.dead_letters.send(&record, &chain(&failure)).await?;
+                        self.dead_letters.pass_over(record, failure).await?;
                         continue;
                     }
                 };
@@ -83,11 +82,7 @@ impl<E: Executor> ExecutorRole<E> {
                     finished.push(stream);
                     continue;
                 }
-                let history = self.histories.entry(stream).or_default();
-                let version = history.last().map_or(0, |last| last.meta.version);
-                if answer.meta.version > version {
-                    history.push(answer);
-                }
+                follow_on(&mut self.histories, answer);
             }
             note_finished(&self.deps.pool, self.checkpoints.schema(), &finished).await?;
         }
@@ -101,6 +96,57 @@ impl<E: Executor> ExecutorRole<E> {
         }
         let ends = stretch.ends().into_iter().collect();
         Ok((inherited, ends))
+    }
+
+    /// Reads what was answered to requests that come back from the dead letters:
+    /// that may be long ago, and their next answer has to follow on. The whole
+    /// answer topic is read for it, which is the price of a rare thing.
+    pub(super) async fn recall(
+        &mut self,
+        items: &[(Taken, Option<Recorded<E::Request>>)],
+        finished: &HashSet<String>,
+    ) -> Result<(), Halt> {
+        let streams: HashSet<String> = items
+            .iter()
+            .filter(|(taken, _)| taken.is_redriven())
+            .filter_map(|(_, request)| request.as_ref())
+            .map(|request| self.executor.stream(request))
+            .filter(|stream| !finished.contains(stream))
+            .collect();
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let answer_topic = self.executor.answer_topic();
+        let partitions = self.admin.partition_count(answer_topic).await?;
+        let from = (0..partitions as i32).map(|number| (number, 0)).collect();
+        let mut stretch =
+            Stretch::open(&self.admin, &self.deps.settings.kafka, answer_topic, from).await?;
+        let mut histories: Histories<E::Answer> = HashMap::new();
+        loop {
+            let records = stretch.next().await?;
+            if records.is_empty() {
+                break;
+            }
+            for record in records {
+                let Ok(meta) = record.metadata() else {
+                    continue;
+                };
+                if !streams.contains(&meta.stream) {
+                    continue;
+                }
+                match guarded_async(self.executor.decode_answer(&record)).await {
+                    Ok(answer) => follow_on(&mut histories, answer),
+                    Err(failure) => self.dead_letters.pass_over(record, failure).await?,
+                }
+            }
+        }
+        info!(
+            executor.name = E::NAME,
+            streams = streams.len(),
+            "answers read for requests that come back"
+        );
+        self.histories.extend(histories);
+        Ok(())
     }
 
     /// The recorded offsets of the answer topic for each claimed partition; all
@@ -134,6 +180,15 @@ impl<E: Executor> ExecutorRole<E> {
             }
         }
         Ok(recorded)
+    }
+}
+
+/// Of answers with the same version the first one counts.
+fn follow_on<A>(histories: &mut Histories<A>, answer: Recorded<A>) {
+    let history = histories.entry(answer.meta.stream.clone()).or_default();
+    let version = history.last().map_or(0, |last| last.meta.version);
+    if answer.meta.version > version {
+        history.push(answer);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain_kernel::Recorded;
-use platform_log::{Admin, Record};
+use platform_log::Admin;
 use platform_postgres::{Checkpoints, Claimed, Pool, migrate, schema_name, use_schema};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,7 +13,7 @@ use super::progress::{Mark, Progress, Vector};
 use super::recovery::{self, Histories};
 use super::work::{Job, Work};
 use super::{Cancellation, Executor};
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded_async};
 use crate::pg::settle;
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
@@ -41,12 +41,14 @@ pub async fn run_executor<E: Executor>(
     let options = SessionOptions {
         name: E::NAME,
         group: group(E::NAME),
-        inputs: executor.topics(),
+        inputs: with_redrives(executor.topics()),
         own: None,
         migrations: vec![recovery::MIGRATION],
         tick: TICK,
     };
-    let dead_letters = DeadLetters::new(deps.producer.clone(), E::NAME);
+    let mut topics = executor.topics();
+    topics.push(executor.answer_topic());
+    let dead_letters = DeadLetters::new(&deps, E::NAME, &topics);
     let role = ExecutorRole {
         work: Arc::new(Work::new(
             Arc::clone(&executor),
@@ -129,24 +131,34 @@ impl<E: Executor> Role for ExecutorRole<E> {
             if intake.is_cut(&record) {
                 continue;
             }
-            match guarded_async(self.executor.decode(&record)).await {
-                Ok(request) => intake.take(record, request),
+            let letter = (record.topic == dead_letter::TOPIC).then(|| record.clone());
+            let Some(taken) = self.dead_letters.resolve(record).await?.pop() else {
+                let passed = letter.map(|letter| (Taken::itself(letter), None));
+                intake.items.extend(passed);
+                continue;
+            };
+            match guarded_async(self.executor.decode(taken.record())).await {
+                Ok(request) => intake.take(taken, request),
                 Err(failure) => {
-                    let waits = failure.is_transient();
-                    intake.fail(&record, failure, &self.dead_letters).await?;
-                    if !waits {
-                        intake.take(record, None);
+                    if intake.fail(&taken, failure, &self.dead_letters).await? {
+                        intake.take(taken, None);
                     }
                 }
             }
         }
         let finished = self.finished_among(&intake.items).await?;
-        for (record, request) in std::mem::take(&mut intake.items) {
-            self.take_in(record, request, &finished);
+        self.recall(&intake.items, &finished).await?;
+        for (taken, request) in std::mem::take(&mut intake.items) {
+            self.take_in(taken, request, &finished);
         }
-        match intake.stopped {
-            Some(failure) => Err(failure.into()),
-            None => Ok(Vec::new()),
+        match intake.end() {
+            Ok(_) => Ok(Vec::new()),
+            // The checkpoint is what is finished, and moved by `tick`.
+            Err(Halt::Held { held, .. }) => Err(Halt::Held {
+                held,
+                committed: Vec::new(),
+            }),
+            Err(halt) => Err(halt),
         }
     }
 
@@ -226,7 +238,7 @@ impl<E: Executor> Role for ExecutorRole<E> {
 impl<E: Executor> ExecutorRole<E> {
     async fn finished_among(
         &self,
-        items: &[(Record, Option<Recorded<E::Request>>)],
+        items: &[(Taken, Option<Recorded<E::Request>>)],
     ) -> Result<HashSet<String>, Halt> {
         let streams: Vec<String> = items
             .iter()
@@ -242,11 +254,12 @@ impl<E: Executor> ExecutorRole<E> {
     /// Begins a request, or passes over a record that asks for nothing new.
     fn take_in(
         &mut self,
-        record: Record,
+        taken: Taken,
         request: Option<Recorded<E::Request>>,
         finished: &HashSet<String>,
     ) {
-        let partition = record.partition;
+        let (topic, offset) = (&taken.at.topic, taken.at.offset);
+        let partition = taken.at.partition;
         let Some(closed) = self.closed.get(&partition).cloned() else {
             return;
         };
@@ -270,15 +283,15 @@ impl<E: Executor> ExecutorRole<E> {
         };
         let wanted = wanted.filter(|(stream, _)| !progress.knows_finished(stream));
         let Some((stream, request)) = wanted else {
-            progress.pass(&record.topic, record.offset);
+            progress.pass(topic, offset);
             return;
         };
-        progress.begin(&record.topic, record.offset, &self.ends);
+        progress.begin(topic, offset, &self.ends);
         drop(inner);
         let history = self.histories.remove(&stream).unwrap_or_default();
         self.work.add(Job {
             key: self.executor.order_key(&request),
-            record,
+            taken,
             request,
             stream,
             history,

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain_kernel::Recorded;
-use platform_log::{Producer, Record};
+use platform_log::Producer;
 use tokio::sync::Notify;
 use tracing::{Instrument, info_span, warn};
 
 use super::progress::Progress;
 use super::{Cancellation, Executor, Journal};
 use crate::Failure;
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::{DeadLetters, Taken};
 use crate::error::chain;
 use crate::intake::guarded_async;
 
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// One request to be carried out.
 pub(crate) struct Job<E: Executor> {
-    pub(crate) record: Record,
+    pub(crate) taken: Taken,
     pub(crate) request: Recorded<E::Request>,
     pub(crate) stream: String,
     pub(crate) key: Option<String>,
@@ -30,6 +30,17 @@ pub(crate) struct Job<E: Executor> {
     pub(crate) cancel: Cancellation,
     /// Shared by all jobs of one ownership of one partition.
     pub(crate) closed: Arc<AtomicBool>,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// With its final answer on the log.
+    Answered,
+    /// Among the dead letters, without one.
+    GivenUp,
+    /// Before either; it will be executed again.
+    Interrupted,
 }
 
 /// What is to be done, what is being done and how far that is.
@@ -94,7 +105,7 @@ impl<E: Executor> Work<E> {
             let mut inner = self.lock();
             inner.jobs.insert(
                 job.stream.clone(),
-                (job.record.partition, job.cancel.clone()),
+                (job.taken.at.partition, job.cancel.clone()),
             );
             inner.enqueue(job);
         }
@@ -109,11 +120,11 @@ impl<E: Executor> Work<E> {
             inner.progress.remove(partition);
         }
         for waiting in inner.behind.values_mut() {
-            waiting.retain(|job| !partitions.contains(&job.record.partition));
+            waiting.retain(|job| !partitions.contains(&job.taken.at.partition));
         }
         let (lost, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut inner.ready)
             .into_iter()
-            .partition(|job| partitions.contains(&job.record.partition));
+            .partition(|job| partitions.contains(&job.taken.at.partition));
         inner.ready = kept;
         for key in lost.into_iter().filter_map(|job| job.key) {
             inner.next_of(&key);
@@ -160,8 +171,8 @@ impl<E: Executor> Work<E> {
             let work = Arc::clone(self);
             tokio::spawn(async move {
                 let key = job.key.clone();
-                let finished = work.carry_out(&job).await;
-                work.done(&job, finished);
+                let ending = work.carry_out(&job).await;
+                work.done(&job, ending);
                 work.running.fetch_sub(1, Ordering::AcqRel);
                 if let Some(key) = key {
                     work.lock().next_of(&key);
@@ -172,24 +183,31 @@ impl<E: Executor> Work<E> {
         }
     }
 
-    fn done(&self, job: &Job<E>, finished: bool) {
-        if !finished || job.closed.load(Ordering::Acquire) {
+    fn done(&self, job: &Job<E>, ending: Ending) {
+        if ending == Ending::Interrupted || job.closed.load(Ordering::Acquire) {
             return;
         }
+        let at = &job.taken.at;
         let mut inner = self.lock();
         inner.jobs.remove(&job.stream);
-        if let Some(progress) = inner.progress.get_mut(&job.record.partition) {
-            progress.finish(&job.record.topic, job.record.offset, job.stream.clone());
+        let Some(progress) = inner.progress.get_mut(&at.partition) else {
+            return;
+        };
+        match ending {
+            Ending::Answered => progress.finish(&at.topic, at.offset, job.stream.clone()),
+            // Not answered, so not finished: it may come back from the dead letters.
+            _ => progress.give_up(&at.topic, at.offset),
         }
     }
 
-    /// Executes until there is a final answer; false when interrupted before.
-    async fn carry_out(&self, job: &Job<E>) -> bool {
+    /// Executes until there is a final answer, or it is interrupted or given up.
+    async fn carry_out(&self, job: &Job<E>) -> Ending {
+        let mut attempts = 0;
         let mut history = job.history.clone();
         let mut wait = FIRST_WAIT;
         loop {
             if job.cancel.is_interrupted() {
-                return false;
+                return Ending::Interrupted;
             }
             let journal = Journal::new(
                 Arc::clone(&self.executor),
@@ -211,42 +229,52 @@ impl<E: Executor> Work<E> {
             .instrument(span);
             let result = tokio::select! {
                 result = execution => result,
-                () = overdue(&job.cancel) => return journal.is_finished(),
+                () = overdue(&job.cancel) => Err(Failure::transient("it did not return in time")),
             };
             if journal.is_finished() {
-                return true;
+                return Ending::Answered;
             }
             if job.cancel.is_interrupted() {
-                return false;
+                return Ending::Interrupted;
             }
             let failure = match result {
-                Ok(()) => Failure::transient("it ended without a final answer"),
+                Ok(()) => Failure::suspect("it ended without a final answer"),
                 Err(failure) => failure,
             };
-            if !failure.is_transient() {
-                return self.bury(job, &failure).await;
+            attempts += 1;
+            let given_up = match failure {
+                Failure::Transient(_) => false,
+                Failure::Suspect(_) => attempts >= self.dead_letters.attempts(),
+                Failure::Poison(_) => true,
+            };
+            if given_up {
+                return self.bury(job, &failure, attempts).await;
+            }
+            if let Failure::Suspect(_) = failure {
+                wait = self.dead_letters.pause(attempts);
             }
             history = journal.answers().await;
             warn!(executor.name = E::NAME, stream.id = %job.stream, error = %chain(&failure), wait_ms = wait.as_millis() as u64, "execution failed for now");
             tokio::select! {
-                () = job.cancel.interrupted() => return false,
+                () = job.cancel.interrupted() => return Ending::Interrupted,
                 () = tokio::time::sleep(wait) => {}
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    async fn bury(&self, job: &Job<E>, failure: &Failure) -> bool {
+    async fn bury(&self, job: &Job<E>, failure: &Failure, attempts: u32) -> Ending {
         let mut wait = FIRST_WAIT;
-        while let Err(halt) = self.dead_letters.send(&job.record, &chain(failure)).await {
+        let record = job.taken.record();
+        while let Err(halt) = self.dead_letters.bury(record, failure, attempts).await {
             warn!(executor.name = E::NAME, reason = %halt.reason(), "dead letter is not on the log yet");
             tokio::select! {
-                () = job.cancel.interrupted() => return false,
+                () = job.cancel.interrupted() => return Ending::Interrupted,
                 () = tokio::time::sleep(wait) => {}
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
-        true
+        Ending::GivenUp
     }
 }
 

@@ -8,11 +8,10 @@ use platform_postgres::{Checkpoints, Claimed, Pool, Resolution, use_schema};
 use tokio_util::sync::CancellationToken;
 
 use super::PgProjection;
-use crate::dead_letter::DeadLetters;
-use crate::error::chain;
+use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
-use crate::{Deps, Error};
+use crate::{Deps, Error, Failure};
 
 const BATCH: usize = 2_000;
 const TICK: Duration = Duration::from_millis(500);
@@ -28,7 +27,9 @@ pub async fn run_projection<P: PgProjection>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Some(classes) = classes(P::NAME, &projection.topics(), &deps, &shutdown).await? else {
+    let topics = projection.topics();
+    let inputs = with_redrives(topics.clone());
+    let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
         return Ok(());
     };
     let projection = Arc::new(projection);
@@ -43,7 +44,7 @@ pub async fn run_projection<P: PgProjection>(
             tick: TICK,
         };
         let role = PgRole {
-            dead_letters: DeadLetters::new(deps.producer.clone(), P::NAME),
+            dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
             pool: deps.pool.clone(),
             checkpoints: checkpoints.clone(),
             projection: Arc::clone(&projection),
@@ -100,42 +101,49 @@ async fn write_batch<P: PgProjection>(
         if intake.is_cut(&record) {
             continue;
         }
-        let events = match guarded_async(projection.decode(&record)).await {
-            Ok(events) => events,
-            Err(failure) => {
-                intake.fail(&record, failure, dead_letters).await?;
-                continue;
+        for taken in dead_letters.resolve(record).await? {
+            if intake.is_cut(&taken.at) {
+                break;
             }
-        };
-        match project(projection, &record, &events) {
-            Ok(mut more) => {
-                changes.append(&mut more);
-                intake.take(record, events);
+            match read(projection, taken.record()).await {
+                Ok((events, mut more)) => {
+                    changes.append(&mut more);
+                    intake.take(taken, events);
+                }
+                Err(failure) => {
+                    intake.fail(&taken, failure, dead_letters).await?;
+                }
             }
-            Err(failure) => intake.fail(&record, failure, dead_letters).await?,
         }
     }
     match write(projection, pool, checkpoints, changes, &intake.upto).await {
         Ok(()) => {}
-        Err(WriteError::Data(error)) if intake.items.is_empty() => {
+        Err(WriteError::Values(error)) if intake.items.is_empty() => {
             return Err(Halt::transient(error));
         }
-        Err(WriteError::Data(_)) => {
-            write_one_by_one(projection, pool, checkpoints, dead_letters, &intake).await?;
+        Err(WriteError::Values(_)) => {
+            write_one_by_one(projection, pool, checkpoints, dead_letters, &mut intake).await?;
         }
         Err(WriteError::Halt(halt)) => return Err(halt),
     }
-    match intake.stopped {
-        Some(failure) => Err(failure.into()),
-        None => Ok(intake.upto),
-    }
+    intake.end()
+}
+
+/// The events of a record and what changes because of them.
+async fn read<P: PgProjection>(
+    projection: &P,
+    record: &Record,
+) -> Result<(Vec<Recorded<P::Event>>, Vec<P::Change>), Failure> {
+    let events = guarded_async(projection.decode(record)).await?;
+    let changes = project(projection, record, &events)?;
+    Ok((events, changes))
 }
 
 fn project<P: PgProjection>(
     projection: &P,
     record: &Record,
     events: &[Recorded<P::Event>],
-) -> Result<Vec<P::Change>, crate::Failure> {
+) -> Result<Vec<P::Change>, Failure> {
     let position = record.position();
     guarded(|| {
         events
@@ -145,56 +153,76 @@ fn project<P: PgProjection>(
     })
 }
 
-/// Some value in the batch is refused: finds out whose, and lets the others pass.
+/// Something in the batch is refused: finds out whose, and lets the others pass.
 async fn write_one_by_one<P: PgProjection>(
     projection: &P,
     pool: &Pool,
     checkpoints: &Checkpoints,
     dead_letters: &DeadLetters,
-    intake: &Intake<Vec<Recorded<P::Event>>>,
+    intake: &mut Intake<Vec<Recorded<P::Event>>>,
 ) -> Result<(), Halt> {
-    for (record, events) in &intake.items {
-        let upto: Vec<Claimed> = intake
-            .upto
-            .iter()
-            .filter(|claim| claim.partition == record.partition && claim.topic == record.topic)
-            .map(|claim| Claimed {
-                next_offset: record.offset + 1,
-                ..claim.clone()
-            })
-            .collect();
-        let changes = project(projection, record, events)?;
+    let mut items = std::mem::take(&mut intake.items).into_iter().peekable();
+    while let Some((taken, events)) = items.next() {
+        if intake.is_cut(&taken.at) {
+            continue;
+        }
+        // A redrive and the record it names may both be handled: one place on the log.
+        let place = taken.at.position();
+        let is_last = items
+            .peek()
+            .is_none_or(|(next, _)| next.at.position() != place);
+        let upto = behind(&taken, is_last, &intake.upto);
+        let changes = project(projection, taken.record(), &events)?;
         match write(projection, pool, checkpoints, changes, &upto).await {
             Ok(()) => {}
             Err(WriteError::Halt(halt)) => return Err(halt),
-            Err(WriteError::Data(error)) => {
-                dead_letters.send(record, &chain(&error)).await?;
-                match write(projection, pool, checkpoints, Vec::new(), &upto).await {
-                    Ok(()) => {}
-                    Err(WriteError::Halt(halt)) => return Err(halt),
-                    Err(WriteError::Data(error)) => return Err(Halt::transient(error)),
+            Err(WriteError::Values(error)) => {
+                if intake.fail(&taken, error.into(), dead_letters).await? {
+                    write_nothing(projection, pool, checkpoints, &upto).await?;
                 }
             }
         }
     }
     // The last records of a partition may have been poison already when decoded.
-    match write(projection, pool, checkpoints, Vec::new(), &intake.upto).await {
+    write_nothing(projection, pool, checkpoints, &intake.upto).await
+}
+
+/// The claim of the topic partition, behind this record alone.
+fn behind(taken: &Taken, is_last: bool, upto: &[Claimed]) -> Vec<Claimed> {
+    let record = &taken.at;
+    upto.iter()
+        .filter(|claim| claim.partition == record.partition && claim.topic == record.topic)
+        .map(|claim| Claimed {
+            next_offset: record.offset + i64::from(is_last),
+            ..claim.clone()
+        })
+        .collect()
+}
+
+/// Moves the checkpoints alone.
+async fn write_nothing<P: PgProjection>(
+    projection: &P,
+    pool: &Pool,
+    checkpoints: &Checkpoints,
+    upto: &[Claimed],
+) -> Result<(), Halt> {
+    match write(projection, pool, checkpoints, Vec::new(), upto).await {
         Ok(()) => Ok(()),
         Err(WriteError::Halt(halt)) => Err(halt),
-        Err(WriteError::Data(error)) => Err(Halt::transient(error)),
+        Err(WriteError::Values(error)) => Err(Halt::transient(error)),
     }
 }
 
 enum WriteError {
-    /// Values are at fault.
-    Data(platform_postgres::Error),
+    /// Something about the values is refused, for good or for now.
+    Values(platform_postgres::Error),
     Halt(Halt),
 }
 
 impl From<platform_postgres::Error> for WriteError {
     fn from(error: platform_postgres::Error) -> Self {
-        if error.is_data_error() {
-            Self::Data(error)
+        if error.is_data_error() || error.is_refusal() {
+            Self::Values(error)
         } else {
             Self::Halt(error.into())
         }

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::places::{Places, between};
 use super::source::Source;
 use super::{ProgressSink, Stage, next_offsets, stopped};
+use crate::dead_letter::{GivenUp, TOPIC};
 use crate::error::chain;
 use crate::intake::{guarded, guarded_async};
 use crate::{Deps, Failure, PgProjection};
@@ -32,6 +33,7 @@ pub(super) struct Filler<'a, P> {
     pub(super) checkpoints: &'a Checkpoints,
     pub(super) progress: &'a ProgressSink,
     pub(super) stop: &'a tokio_util::sync::CancellationToken,
+    pub(super) given_up: Arc<GivenUp>,
     /// Whether the tables have their keys, so that rows are guarded.
     pub(super) keyed: bool,
 }
@@ -55,7 +57,8 @@ impl<P: PgProjection> Filler<'_, P> {
         let (sender, mut chunks) = mpsc::channel(1);
         // Dropped with this future, and the reading task with it.
         let mut reading = JoinSet::new();
-        reading.spawn(read(Arc::clone(self.projection), source, sender));
+        let given_up = Arc::clone(&self.given_up);
+        reading.spawn(read(Arc::clone(self.projection), given_up, source, sender));
         let mut client = self.deps.pool.get().await?;
         let mut records = 0;
         self.progress.tell(stage, 0, total);
@@ -95,7 +98,7 @@ impl<P: PgProjection> Filler<'_, P> {
         let written = self.write_all(client, &upto, chunk.changes).await;
         match written {
             Ok(()) => {}
-            Err(error) if error.is_data_error() => {
+            Err(error) if error.is_data_error() || error.is_refusal() => {
                 self.write_apart(client, &upto, &chunk.events).await?;
             }
             Err(error) => return Err(error.into()),
@@ -153,10 +156,11 @@ impl<P: PgProjection> Filler<'_, P> {
                 .map_err(platform_postgres::Error::from)
             {
                 Ok(()) => attempt.commit().await?,
-                Err(error) if error.is_data_error() => {
+                Err(error) if error.is_data_error() || error.is_refusal() => {
                     attempt.rollback().await?;
                     if let [(position, _)] = some {
-                        warn!(projection.name = P::NAME, record.position = ?position, error = %chain(&error), "record is passed over");
+                        warn!(projection.name = P::NAME, record.position = ?position, error = %chain(&error), "record is refused");
+                        self.given_up.pass_over(position, error.into()).await?;
                     } else {
                         let (earlier, later) = some.split_at(some.len() / 2);
                         waiting.push(later);
@@ -198,13 +202,14 @@ impl<P: PgProjection> Filler<'_, P> {
 /// Reads, decodes and projects until the source is read or nobody listens.
 async fn read<P: PgProjection>(
     projection: Arc<P>,
+    given_up: Arc<GivenUp>,
     mut source: Source,
     chunks: mpsc::Sender<Result<Chunk<P>, Failure>>,
 ) {
     loop {
         let chunk = match source.next().await {
             Ok(records) if records.is_empty() => return,
-            Ok(records) => prepare(&*projection, records).await,
+            Ok(records) => prepare(&*projection, &given_up, records).await,
             Err(failure) => Err(failure),
         };
         let failed = chunk.is_err();
@@ -216,8 +221,11 @@ async fn read<P: PgProjection>(
 
 async fn prepare<P: PgProjection>(
     projection: &P,
+    given_up: &GivenUp,
     records: Vec<Record>,
 ) -> Result<Chunk<P>, Failure> {
+    // What a redrive names is read at its own place: here it changes nothing.
+    let reads_letters = projection.topics().contains(&TOPIC);
     let mut chunk = Chunk {
         events: Vec::with_capacity(records.len()),
         changes: Vec::with_capacity(records.len()),
@@ -236,13 +244,17 @@ async fn prepare<P: PgProjection>(
                 chunk.reached.push(place);
             }
         }
+        if record.topic == TOPIC && !reads_letters {
+            continue;
+        }
+        let position = record.position();
         let events = match guarded_async(projection.decode(&record)).await {
             Ok(events) => events,
-            Err(failure) if failure.is_transient() => return Err(failure),
-            // A dead letter since it was first met.
-            Err(_) => continue,
+            Err(failure) => {
+                given_up.pass_over(&position, failure).await?;
+                continue;
+            }
         };
-        let position = record.position();
         match project(projection, &position, &events) {
             Ok(mut changes) => {
                 chunk.changes.append(&mut changes);

@@ -19,6 +19,7 @@ use super::places::{
 use super::{
     Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets, wanted,
 };
+use crate::dead_letter::{GivenUp, with_redrives};
 use crate::digest::{digest_of, digest_of_schema};
 use crate::error::chain;
 use crate::pg::migrate_projection;
@@ -84,7 +85,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
             return Err(busy(&schema));
         };
         let admin = Admin::new(&deps.settings.kafka).map_err(Failure::transient)?;
-        let log = log_ends(&admin, &projection.topics()).await?;
+        let log = log_ends(&admin, &with_redrives(projection.topics())).await?;
         let fingerprint = fingerprint(&*projection);
         let until = options.until.to_string();
         let found = shadow_state(&deps.pool, &schema).await?.filter(|state| {
@@ -194,6 +195,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
             checkpoints: &self.checkpoints,
             progress: &self.options.progress,
             stop: &self.options.stop,
+            given_up: Arc::new(GivenUp::by(P::NAME, &self.deps.settings.kafka)),
             keyed: self.phase != Phase::Filling,
         };
         self.records += filler.fill(&mut self.claims, ends, stage).await?;
@@ -243,7 +245,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
             Err(error) => return Ok(Checked::NotComparable(chain(&error))),
         };
         let there = from_offsets(&live.offsets);
-        let log = log_ends(&self.admin, &self.projection.topics()).await?;
+        let log = log_ends(&self.admin, &with_redrives(self.projection.topics())).await?;
         if !covers(&log, &there) {
             return Ok(Checked::NotComparable(
                 "the live one speaks of another log".to_owned(),
@@ -291,7 +293,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
     /// Puts the shadow in the place of the live one; answers for how long the
     /// live runner was kept out.
     async fn swap(&mut self) -> Result<Duration, Failure> {
-        let topics = self.projection.topics();
+        let topics = with_redrives(self.projection.topics());
         let to_the_end = self.options.until == Until::End;
         for _ in 0..ROUNDS {
             if !to_the_end {

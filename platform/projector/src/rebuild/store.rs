@@ -19,6 +19,7 @@ use super::{
     Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets,
     stopped, wanted,
 };
+use crate::dead_letter::GivenUp;
 use crate::digest::store_digest_of;
 use crate::intake::{guarded, guarded_async};
 use crate::store::{ShadowStore, offsets};
@@ -63,6 +64,7 @@ struct Job<'a, P> {
     ends: Places,
     resumed_at: u64,
     records: u64,
+    given_up: GivenUp,
 }
 
 impl<'a, P: ShadowStore> Job<'a, P> {
@@ -97,6 +99,7 @@ impl<'a, P: ShadowStore> Job<'a, P> {
             ends: log.clone(),
             resumed_at: 0,
             records: 0,
+            given_up: GivenUp::by(P::NAME, &deps.settings.kafka),
         };
         if let Some(state) = found {
             if options.until != Until::End {
@@ -298,12 +301,12 @@ impl<'a, P: ShadowStore> Job<'a, P> {
                 match guarded_async(applying).await {
                     Ok(()) => {}
                     // A store may be slow for a moment; to write again does no harm.
-                    Err(failure) if failure.is_transient() && wait <= LONGEST_WAIT => {
+                    Err(Failure::Transient(_)) if wait <= LONGEST_WAIT => {
                         tokio::time::sleep(wait).await;
                         wait *= 2;
                         continue;
                     }
-                    Err(failure) if failure.is_transient() => return Err(failure),
+                    Err(failure @ Failure::Transient(_)) => return Err(failure),
                     Err(_) => self.write_one_by_one(partition, &share, generation).await?,
                 }
                 break;
@@ -330,9 +333,8 @@ impl<'a, P: ShadowStore> Job<'a, P> {
             let applying = self.shadow.apply(partition, changes, &behind, generation);
             match guarded_async(applying).await {
                 Ok(()) => {}
-                Err(failure) if failure.is_transient() => return Err(failure),
-                // A dead letter since the live runner met it.
-                Err(_) => {
+                Err(failure) => {
+                    self.given_up.pass_over(&record.position(), failure).await?;
                     self.shadow
                         .apply(partition, Vec::new(), &behind, generation)
                         .await?;
@@ -346,8 +348,10 @@ impl<'a, P: ShadowStore> Job<'a, P> {
     async fn changes_of(&self, record: &Record) -> Result<Vec<P::Change>, Failure> {
         let events = match guarded_async(self.shadow.decode(record)).await {
             Ok(events) => events,
-            Err(failure) if failure.is_transient() => return Err(failure),
-            Err(_) => return Ok(Vec::new()),
+            Err(failure) => {
+                self.given_up.pass_over(&record.position(), failure).await?;
+                return Ok(Vec::new());
+            }
         };
         let position = record.position();
         let changes = guarded(|| {

@@ -1,6 +1,7 @@
 //! The life of a group member: assigned, claim, recover, work, lose, claim again.
 
 mod classes;
+mod held;
 mod owned;
 mod repair;
 mod run;
@@ -14,6 +15,7 @@ use crate::Failure;
 use crate::error::chain;
 
 pub(crate) use classes::classes;
+pub(crate) use held::Held;
 pub(crate) use owned::Owned;
 pub(crate) use repair::repair;
 pub(crate) use run::{Session, SessionOptions, checkpoints, group};
@@ -31,11 +33,27 @@ pub(crate) enum Halt {
     Stale(String),
     /// Something else failed for now.
     Waiting(Failure),
+    /// Some records are to be tried again after a pause. All else was handled,
+    /// and is committed; the runner keeps its partitions.
+    Held {
+        held: Vec<Held>,
+        committed: Vec<Claimed>,
+    },
 }
 
 impl Halt {
     pub(crate) fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Waiting(Failure::transient(error))
+    }
+
+    /// For whoever cannot keep its partitions over a pause: it lets go of them.
+    pub(crate) fn into_waiting(self) -> Self {
+        match self {
+            Self::Held { mut held, .. } if !held.is_empty() => {
+                Self::Waiting(held.swap_remove(0).failure)
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn stale(error: serde_json::Error) -> Self {
@@ -50,6 +68,7 @@ impl Halt {
             Self::SchemaMissing => "schema_missing",
             Self::Stale(_) => "stale",
             Self::Waiting(_) => "failure",
+            Self::Held { .. } => "held",
         }
     }
 
@@ -61,6 +80,10 @@ impl Halt {
             Self::SchemaMissing => "creating the missing schema".to_owned(),
             Self::Stale(what) => format!("stored states cannot be read, folding them anew: {what}"),
             Self::Waiting(failure) => chain(failure),
+            Self::Held { held, .. } => held.first().map_or_else(
+                || "a record is tried again".to_owned(),
+                |held| chain(&held.failure),
+            ),
         }
     }
 }

@@ -48,6 +48,17 @@ impl Owned {
         }
     }
 
+    /// Expects the record at `offset` next, though it was admitted before.
+    pub(crate) fn rewind(&mut self, topic: &str, partition: i32, offset: i64) {
+        let claim = self
+            .partitions
+            .get_mut(&partition)
+            .and_then(|claims| claims.iter_mut().find(|claim| claim.topic == topic));
+        if let Some(claim) = claim {
+            claim.next_offset = offset;
+        }
+    }
+
     pub(crate) fn remove(&mut self, partitions: &[i32]) {
         for partition in partitions {
             self.partitions.remove(partition);

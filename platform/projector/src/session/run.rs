@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::held::Waiting;
 use super::{Halt, Owned, Role, repair};
 use crate::error::chain;
 use crate::{Deps, Error};
@@ -35,17 +36,19 @@ pub(crate) struct SessionOptions {
 
 /// One member of one consumer group.
 pub(crate) struct Session<R> {
-    options: SessionOptions,
+    pub(super) options: SessionOptions,
     deps: Deps,
     checkpoints: Checkpoints,
-    consumer: GroupConsumer,
+    pub(super) consumer: GroupConsumer,
     admin: Admin,
     /// Topics and their numbers of partitions.
     widths: Vec<(&'static str, i32)>,
     assigned: BTreeSet<i32>,
-    owned: Owned,
+    pub(super) owned: Owned,
     incarnation: Option<String>,
-    paused: bool,
+    pub(super) paused: bool,
+    /// Partitions whose next record is tried again later.
+    pub(super) waiting: Waiting,
     /// The group has answered with an assignment, be it empty.
     joined: bool,
     /// As last reported.
@@ -110,6 +113,7 @@ impl<R: Role> Session<R> {
             owned: Owned::default(),
             incarnation: None,
             paused: false,
+            waiting: Waiting::default(),
             joined: false,
             ready: false,
             rejoin: false,
@@ -144,11 +148,13 @@ impl<R: Role> Session<R> {
 
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), Halt> {
         self.claim_unclaimed(shutdown).await?;
+        self.go_on()?;
         let wants = self.role.wants();
         self.set_paused(wants == 0)?;
+        let longest_wait = self.longest_wait();
         let event = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            event = self.consumer.next(wants.max(1), self.options.tick) => match event {
+            event = self.consumer.next(wants.max(1), longest_wait) => match event {
                 Ok(event) => event,
                 Err(error) => {
                     self.rejoin = !error.is_transient();
@@ -180,9 +186,11 @@ impl<R: Role> Session<R> {
                 }
                 self.assigned.retain(|number| !partitions.contains(number));
                 self.owned.remove(&partitions);
+                self.waiting.remove(&partitions);
                 self.role.release(&partitions);
             }
-            GroupEvent::Records(records) => {
+            GroupEvent::Records(mut records) => {
+                self.drop_waiting(&mut records);
                 let admitted = self.owned.admit(records);
                 if !admitted.seek.is_empty() {
                     self.start(&admitted.seek)?;
@@ -192,7 +200,13 @@ impl<R: Role> Session<R> {
                     let size = admitted.batch.records.len();
                     metrics::histogram!(crate::metric::BATCH, "runner" => self.options.name)
                         .record(size as f64);
-                    let committed = self.role.handle(admitted.batch).await?;
+                    let committed = match self.role.handle(admitted.batch).await {
+                        Err(Halt::Held { held, committed }) => {
+                            self.hold(held)?;
+                            committed
+                        }
+                        handled => handled?,
+                    };
                     self.report(&committed);
                     self.wait = FIRST_WAIT;
                 }
@@ -296,7 +310,15 @@ impl<R: Role> Session<R> {
         Ok(())
     }
 
-    fn start(&mut self, claims: &[Claimed]) -> Result<(), Halt> {
+    /// For records: no longer than until a partition that waits goes on.
+    fn longest_wait(&self) -> Duration {
+        let next = self.waiting.next().map_or(self.options.tick, |next| {
+            next.saturating_duration_since(Instant::now())
+        });
+        next.clamp(Duration::from_millis(1), self.options.tick)
+    }
+
+    pub(super) fn start(&mut self, claims: &[Claimed]) -> Result<(), Halt> {
         let positions: Vec<(&str, i32, i64)> = claims
             .iter()
             .map(|claim| (claim.topic.as_str(), claim.partition, claim.next_offset))
@@ -307,7 +329,8 @@ impl<R: Role> Session<R> {
 
     fn set_paused(&mut self, paused: bool) -> Result<(), Halt> {
         if self.paused != paused && !self.owned.is_empty() {
-            let numbers = self.owned.numbers();
+            let mut numbers = self.owned.numbers();
+            numbers.retain(|number| !self.waiting.contains(*number));
             if paused {
                 self.consumer.pause(&numbers)?;
             } else {
@@ -360,6 +383,8 @@ impl<R: Role> Session<R> {
             debug!(runner.name = self.options.name, error = %chain(&error), "pausing failed");
         }
         self.owned.clear();
+        self.waiting.clear();
+        self.show_waiting();
         self.role.release(&assigned);
         self.paused = false;
         if self.rejoin {

@@ -107,20 +107,18 @@ pub struct Content {
     pub entries: Vec<(Option<i32>, String)>,
 }
 
-/// The offsets of all partitions.
 /// Creates or updates the Postgres schema in which the owner generations of a
 /// read model elsewhere are kept.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn migrate_store<P: StoreProjection>(pool: &Pool) -> Result<(), platform_postgres::Error> {
+pub async fn migrate_store<P: StoreProjection>(
+    pool: &Pool,
+) -> Result<(), platform_postgres::Error> {
     migrate(pool, &schema_name(P::NAME), &[]).await
 }
 
-/// The digest of what the store holds.
-///
-/// # Errors
-/// When the store does not answer.
+/// The offsets of all partitions.
 pub(crate) async fn offsets<P: StoreProjection + ?Sized>(
     projection: &P,
     partitions: u32,

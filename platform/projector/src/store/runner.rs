@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use platform_log::Record;
-use platform_postgres::{Checkpoints, Claimed, Pool};
+use platform_postgres::{Checkpoints, Claimed, Pool, use_schema};
 use tokio_util::sync::CancellationToken;
 
 use super::StoreProjection;
-use crate::dead_letter::DeadLetters;
-use crate::error::chain;
+use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
 use crate::{Deps, Error, Failure};
@@ -27,7 +26,9 @@ pub async fn run_store_projection<P: StoreProjection>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Some(classes) = classes(P::NAME, &projection.topics(), &deps, &shutdown).await? else {
+    let topics = projection.topics();
+    let inputs = with_redrives(topics.clone());
+    let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
         return Ok(());
     };
     let projection = Arc::new(projection);
@@ -42,7 +43,7 @@ pub async fn run_store_projection<P: StoreProjection>(
             tick: TICK,
         };
         let role = StoreRole {
-            dead_letters: DeadLetters::new(deps.producer.clone(), P::NAME),
+            dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
             projection: Arc::clone(&projection),
             pool: deps.pool.clone(),
             checkpoints: checkpoints.clone(),
@@ -72,6 +73,10 @@ impl<P: StoreProjection> Role for StoreRole<P> {
         let mut positioned = claims.to_vec();
         let mut known: BTreeMap<i32, Vec<(String, i64)>> = BTreeMap::new();
         for claim in &mut positioned {
+            // How far the redrives were read is not the store's to lose.
+            if claim.topic == dead_letter::TOPIC {
+                continue;
+            }
             let positions = match known.entry(claim.partition) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(vacant) => {
@@ -95,7 +100,13 @@ impl<P: StoreProjection> Role for StoreRole<P> {
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         // The store itself may not be able to tell owners apart.
         self.checkpoints.verify(&self.pool, &batch.upto).await?;
-        let committed = store_batch(&*self.projection, &self.dead_letters, batch).await?;
+        let (committed, held) =
+            match store_batch(&*self.projection, &self.dead_letters, batch).await {
+                Ok(committed) => (committed, Vec::new()),
+                Err(Halt::Held { held, committed }) => (committed, held),
+                Err(halt) => return Err(halt),
+            };
+        self.note_redrives(&committed).await?;
         for claim in &committed {
             let known = self
                 .owned
@@ -105,13 +116,18 @@ impl<P: StoreProjection> Role for StoreRole<P> {
                 known.next_offset = claim.next_offset;
             }
         }
-        Ok(committed)
+        if held.is_empty() {
+            Ok(committed)
+        } else {
+            Err(Halt::Held { held, committed })
+        }
     }
 
     async fn idle(&mut self) -> Result<(), Halt> {
         for (partition, claims) in &self.owned {
             let positions = self.projection.positions(*partition).await?;
-            let lost = claims.iter().any(|claim| {
+            let kept = |claim: &&Claimed| claim.topic != dead_letter::TOPIC;
+            let lost = claims.iter().filter(kept).any(|claim| {
                 let there = positions
                     .iter()
                     .find(|(topic, _)| *topic == claim.topic)
@@ -138,8 +154,29 @@ impl<P: StoreProjection> Role for StoreRole<P> {
     }
 }
 
+impl<P: StoreProjection> StoreRole<P> {
+    /// How far the redrives were read stands in Postgres.
+    async fn note_redrives(&self, committed: &[Claimed]) -> Result<(), Halt> {
+        let redrives: Vec<Claimed> = committed
+            .iter()
+            .filter(|claim| claim.topic == dead_letter::TOPIC)
+            .cloned()
+            .collect();
+        if redrives.is_empty() {
+            return Ok(());
+        }
+        let mut client = self.pool.get().await?;
+        let tx = client.transaction().await?;
+        use_schema(&tx, self.checkpoints.schema()).await?;
+        self.checkpoints.advance(&tx, &redrives).await?;
+        // A redrive that is read twice does no harm.
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
 /// One partition's records and what changes because of each.
-type Share<P> = Vec<(Record, Vec<<P as StoreProjection>::Change>)>;
+type Share<P> = Vec<(Taken, Vec<<P as StoreProjection>::Change>)>;
 
 /// Decodes, projects and applies a batch, partition by partition.
 async fn store_batch<P: StoreProjection>(
@@ -152,51 +189,30 @@ async fn store_batch<P: StoreProjection>(
         if intake.is_cut(&record) {
             continue;
         }
-        match changes_of(projection, &record).await {
-            Ok(changes) => intake.take(record, changes),
-            Err(failure) => intake.fail(&record, failure, dead_letters).await?,
+        for taken in dead_letters.resolve(record).await? {
+            match changes_of(projection, taken.record()).await {
+                Ok(changes) => intake.take(taken, changes),
+                Err(failure) => {
+                    intake.fail(&taken, failure, dead_letters).await?;
+                }
+            }
         }
     }
     let mut by_partition: BTreeMap<i32, Share<P>> = BTreeMap::new();
-    for (record, changes) in intake.items.drain(..) {
+    for (taken, changes) in intake.items.drain(..) {
         by_partition
-            .entry(record.partition)
+            .entry(taken.at.partition)
             .or_default()
-            .push((record, changes));
+            .push((taken, changes));
     }
     let mut partitions: Vec<i32> = intake.upto.iter().map(|claim| claim.partition).collect();
     partitions.sort_unstable();
     partitions.dedup();
     for partition in partitions {
-        let claims: Vec<&Claimed> = intake
-            .upto
-            .iter()
-            .filter(|claim| claim.partition == partition)
-            .collect();
-        let upto: Vec<(String, i64)> = claims
-            .iter()
-            .map(|claim| (claim.topic.clone(), claim.next_offset))
-            .collect();
-        let generation = claims
-            .iter()
-            .map(|claim| claim.generation)
-            .max()
-            .unwrap_or(0);
         let items = by_partition.remove(&partition).unwrap_or_default();
-        apply(
-            projection,
-            dead_letters,
-            partition,
-            items,
-            &upto,
-            generation,
-        )
-        .await?;
+        apply(projection, dead_letters, partition, items, &mut intake).await?;
     }
-    match intake.stopped {
-        Some(failure) => Err(failure.into()),
-        None => Ok(intake.upto),
-    }
+    intake.end()
 }
 
 async fn changes_of<P: StoreProjection>(
@@ -213,33 +229,55 @@ async fn changes_of<P: StoreProjection>(
     })
 }
 
-/// Applies one partition's share; what the store refuses for good is found by
+/// Applies one partition's share; what the store refuses by itself is found by
 /// applying the records one by one.
 async fn apply<P: StoreProjection>(
     projection: &P,
     dead_letters: &DeadLetters,
     partition: i32,
     items: Share<P>,
-    upto: &[(String, i64)],
-    generation: i64,
+    intake: &mut Intake<Vec<P::Change>>,
 ) -> Result<(), Halt> {
-    let (records, changes): (Vec<Record>, Vec<Vec<P::Change>>) = items.into_iter().unzip();
+    let (records, changes): (Vec<Taken>, Vec<Vec<P::Change>>) = items.into_iter().unzip();
     let all = changes.into_iter().flatten().collect();
-    match guarded_async(projection.apply(partition, all, upto, generation)).await {
+    let (upto, generation) = positions(&intake.upto, partition);
+    match guarded_async(projection.apply(partition, all, &upto, generation)).await {
         Ok(()) => return Ok(()),
-        Err(failure) if failure.is_transient() => return Err(failure.into()),
+        Err(failure @ Failure::Transient(_)) => return Err(failure.into()),
         Err(_) => {}
     }
-    for record in &records {
-        let changes = changes_of(projection, record).await?;
-        let behind = [(record.topic.clone(), record.offset + 1)];
+    for taken in &records {
+        if intake.is_cut(&taken.at) {
+            continue;
+        }
+        let changes = changes_of(projection, taken.record()).await?;
+        let behind: Vec<(String, i64)> = upto
+            .iter()
+            .filter(|(topic, _)| *topic == taken.at.topic)
+            .map(|(topic, _)| (topic.clone(), taken.at.offset + 1))
+            .collect();
         match guarded_async(projection.apply(partition, changes, &behind, generation)).await {
             Ok(()) => {}
-            Err(failure) if failure.is_transient() => return Err(failure.into()),
-            Err(failure) => dead_letters.send(record, &chain(&failure)).await?,
+            Err(failure @ Failure::Transient(_)) => return Err(failure.into()),
+            Err(failure) => {
+                intake.fail(taken, failure, dead_letters).await?;
+            }
         }
     }
-    guarded_async(projection.apply(partition, Vec::new(), upto, generation))
+    let (upto, generation) = positions(&intake.upto, partition);
+    guarded_async(projection.apply(partition, Vec::new(), &upto, generation))
         .await
         .map_err(Halt::transient)
+}
+
+/// What the store is to note of one partition: the next offset of each topic,
+/// and the owner generation.
+fn positions(upto: &[Claimed], partition: i32) -> (Vec<(String, i64)>, i64) {
+    let claims = upto.iter().filter(|claim| claim.partition == partition);
+    let generation = claims.clone().map(|claim| claim.generation).max();
+    let positions = claims
+        .filter(|claim| claim.topic != dead_letter::TOPIC)
+        .map(|claim| (claim.topic.clone(), claim.next_offset))
+        .collect();
+    (positions, generation.unwrap_or(0))
 }

@@ -39,7 +39,10 @@ pub struct Bed {
 
 pub async fn bed(name: &str) -> Bed {
     let bed = TestBed::new(name).await.unwrap();
-    let settings = bed.settings.clone();
+    let mut settings = bed.settings.clone();
+    settings.dead_letters.attempts = 3;
+    settings.dead_letters.first_pause_ms = 50;
+    settings.dead_letters.schema_wait_ms = 1_000;
     let admin = Admin::new(&settings.kafka).unwrap();
     let partitions = settings.kafka.partitions;
     let topics = [

@@ -16,8 +16,8 @@ pub(crate) async fn run(config: Option<&Path>) -> anyhow::Result<()> {
 }
 
 /// Brings the Postgres schemas of all runners up to date: read models, deciders
-/// and executors. A runner whose schema is missing would see to it by itself;
-/// done beforehand, a role may run under a database user that cannot create any.
+/// and executors. A runner whose schema is missing sees to it by itself; done
+/// beforehand, no role has to create anything when it starts.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let failed = "the Postgres schemas cannot be brought up to date";
     services_projections::migrate(settings)

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod completions;
+pub(crate) mod dead_letters;
 pub(crate) mod demo;
 mod dev;
 mod down;
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(config, args).await,
         Command::Trace(args) => trace::run(config, args).await,
         Command::Replay { action } => replay::run(config, action).await,
+        Command::DeadLetters { action } => dead_letters::run(config, action).await,
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use platform_config::Settings;
 use platform_log::{SchemaRegistry, subject};
-use schemas::{SchemaEntry, catalogue};
+use schemas::{SchemaEntry, published};
 use tokio::task::JoinSet;
 
 use crate::args::SchemasAction;
@@ -20,30 +20,39 @@ pub(crate) async fn run(config: Option<&Path>, action: SchemasAction) -> anyhow:
     match action {
         SchemasAction::Register => {
             register(&settings).await?;
-            println!("{} schemas are registered", catalogue().len());
+            println!("{} schemas are registered", published().len());
         }
         SchemasAction::Check => {
             check(&settings).await?;
-            println!("{} schemas are compatible", catalogue().len());
+            println!("{} schemas are compatible", published().len());
         }
     }
     Ok(())
 }
 
-/// Registers every schema that is not registered yet, after its subject takes
-/// compatible ones only.
+/// Registers every version that is not registered yet, after its subject takes
+/// compatible ones only. Of one event the older versions come first, as they did.
 pub(crate) async fn register(settings: &Settings) -> anyhow::Result<()> {
     let registry = SchemaRegistry::new(&settings.schema_registry)?;
     let mut work = JoinSet::new();
-    // One entry stands alone at first: the registry sets itself up on its first request.
-    for (index, entry) in catalogue().iter().enumerate() {
+    // One event stands alone at first: the registry sets itself up on its first request.
+    for (index, versions) in by_event().enumerate() {
         let registry = registry.clone();
-        work.spawn(async move { register_one(&registry, entry).await });
+        work.spawn(async move {
+            for entry in versions {
+                register_one(&registry, entry).await?;
+            }
+            Ok(())
+        });
         if index == 0 {
             finish(&mut work).await?;
         }
     }
     finish(&mut work).await
+}
+
+fn by_event() -> impl Iterator<Item = &'static [SchemaEntry]> {
+    published().chunk_by(|one, next| (one.topic, one.name) == (next.topic, next.name))
 }
 
 async fn register_one(registry: &SchemaRegistry, entry: &SchemaEntry) -> anyhow::Result<()> {
@@ -58,9 +67,10 @@ async fn register_one(registry: &SchemaRegistry, entry: &SchemaEntry) -> anyhow:
         }
         registry.register(&subject, entry.text).await
     };
-    work.await
-        .map(drop)
-        .with_context(|| format!("schema {subject} cannot be registered"))
+    work.await.map(drop).with_context(|| {
+        let version = entry.version;
+        format!("version {version} of schema {subject} cannot be registered")
+    })
 }
 
 async fn is_strict(registry: &SchemaRegistry, subject: &str) -> Result<bool, platform_log::Error> {
@@ -71,14 +81,15 @@ async fn is_strict(registry: &SchemaRegistry, subject: &str) -> Result<bool, pla
 async fn check(settings: &Settings) -> anyhow::Result<()> {
     let registry = SchemaRegistry::new(&settings.schema_registry)?;
     let mut work = JoinSet::new();
-    for entry in catalogue() {
+    for entry in published() {
         let registry = registry.clone();
         work.spawn(async move {
             let subject = subject(entry.topic, entry.name);
             let compatible = registry.is_compatible(&subject, entry.text).await?;
             ensure!(
                 compatible,
-                "{subject} is not compatible with what is registered"
+                "version {} of {subject} is not compatible with what is registered",
+                entry.version
             );
             Ok(())
         });

@@ -127,6 +127,7 @@ fn gist(entry: &Entry) -> String {
         "operation",
         "external_id",
         "remote_id",
+        "evidence",
         "attempt",
         "code",
         "cosine",

@@ -1,4 +1,6 @@
 //! What the commands do, through the binary and on real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod dead_letters;
 mod migrate;
+mod schemas;

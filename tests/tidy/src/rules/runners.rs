@@ -69,7 +69,8 @@ pub fn migrations(workspace: &Workspace) -> Vec<Finding> {
                 let problem = match caller.and_then(|file| file.path.split('/').nth(1)) {
                     None => format!("no service migrates {runner}"),
                     Some(service)
-                        if !command.contains(&format!("services_{}::migrate(", underscored(service))) =>
+                        if !command
+                            .contains(&format!("services_{}::migrate(", underscored(service))) =>
                     {
                         format!("{COMMAND} does not migrate {runner}, as services/{service} can")
                     }
