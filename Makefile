@@ -2,10 +2,11 @@
 # make down   stop it (the data stays; rm -r .agentmesh/data forgets it)
 # make test   everything: formatting, lints, licenses, build, all tests
 # make lint   formatting, lints and licenses only
+# make api-fuzz  fuzz the API of the gateway that `make up` started
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint logs install build
+.PHONY: help up down test lint logs install build api-fuzz
 
 target    := $(or $(CARGO_TARGET_DIR),target)
 agentmesh := $(target)/debug/agentmesh
@@ -34,6 +35,9 @@ test:
 
 lint:
 	@tests/run.sh lint
+
+api-fuzz:
+	@tests/api-fuzz.sh
 
 logs:
 	@tail -n 50 -F .agentmesh/data/*.log .agentmesh/data/stack/logs/*.log

@@ -172,6 +172,7 @@ pub(crate) fn recorded<E>(stream: &str, version: u64, event: E) -> Recorded<E> {
             at: Timestamp::from_millis(1_760_000_000_000 + 1_000 * i64::try_from(version).unwrap()),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event,
     }

@@ -38,7 +38,7 @@ pub const TOPICS: &[(&str, KeyKind)] = &[
     ("mesh.dead-letters", KeyKind::Original),
 ];
 
-static FORMS: [&Form; 36] = [
+static FORMS: [&Form; 39] = [
     &deliveries::ACCEPTED,
     &deliveries::REFUSED,
     &decisions::DECIDED,
@@ -72,6 +72,9 @@ static FORMS: [&Form; 36] = [
     &registry::SUBSCRIPTION,
     &registry::WORKFLOW,
     &registry::CONNECTOR,
+    &registry::KEY,
+    &registry::ISSUER,
+    &registry::CERTIFICATE,
     &registry::RETIRED,
     &dead_letters::REDRIVEN,
     &dead_letters::DISCARDED,

@@ -8,6 +8,7 @@
 
 mod any;
 mod call;
+mod callers;
 mod catalogue;
 mod contexts;
 mod dead_letters;

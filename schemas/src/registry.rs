@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    callers::{CertificateDefined, IssuerDefined, KeyDefined},
     form::{Form, WriterSchema},
     secret::Secret,
     value::{Text, Unmappable, borrowed, json, maybe_borrowed, maybe_owned, owned, space},
@@ -50,6 +51,24 @@ pub(crate) static CONNECTOR: Form = Form::new(
     1,
     include_str!("../avro/mesh.registry/ConnectorDefined/v1.avsc"),
 );
+pub(crate) static KEY: Form = Form::new(
+    TOPIC,
+    "KeyDefined",
+    1,
+    include_str!("../avro/mesh.registry/KeyDefined/v1.avsc"),
+);
+pub(crate) static ISSUER: Form = Form::new(
+    TOPIC,
+    "IssuerDefined",
+    1,
+    include_str!("../avro/mesh.registry/IssuerDefined/v1.avsc"),
+);
+pub(crate) static CERTIFICATE: Form = Form::new(
+    TOPIC,
+    "CertificateDefined",
+    1,
+    include_str!("../avro/mesh.registry/CertificateDefined/v1.avsc"),
+);
 pub(crate) static RETIRED: Form = Form::new(
     TOPIC,
     "ResourceRetired",
@@ -76,6 +95,9 @@ impl Codec for Registry {
                 Resource::Subscription(_) => SUBSCRIPTION.name(),
                 Resource::Workflow(_) => WORKFLOW.name(),
                 Resource::Connector(_) => CONNECTOR.name(),
+                Resource::Key(_) => KEY.name(),
+                Resource::Issuer(_) => ISSUER.name(),
+                Resource::Certificate(_) => CERTIFICATE.name(),
             },
             RegistryEvent::Retired(_) => RETIRED.name(),
         }
@@ -102,6 +124,11 @@ impl Codec for Registry {
                     }
                     Resource::Connector(resource) => {
                         CONNECTOR.encode(&ConnectorDefined::of(of, resource))
+                    }
+                    Resource::Key(resource) => KEY.encode(&KeyDefined::of(of, resource)),
+                    Resource::Issuer(resource) => ISSUER.encode(&IssuerDefined::of(of, resource)),
+                    Resource::Certificate(resource) => {
+                        CERTIFICATE.encode(&CertificateDefined::of(of, resource))
                     }
                 }
             }
@@ -130,6 +157,11 @@ impl Codec for Registry {
             }
             "ConnectorDefined" => {
                 schema.read_as::<ConnectorDefined<'_>, ResourceDefined>(name, datum)
+            }
+            "KeyDefined" => schema.read_as::<KeyDefined<'_>, ResourceDefined>(name, datum),
+            "IssuerDefined" => schema.read_as::<IssuerDefined<'_>, ResourceDefined>(name, datum),
+            "CertificateDefined" => {
+                schema.read_as::<CertificateDefined<'_>, ResourceDefined>(name, datum)
             }
             "ResourceRetired" => {
                 return schema
@@ -162,6 +194,11 @@ pub(crate) fn render(event: &RegistryEvent) -> serde_json::Result<Value> {
                 }
                 Resource::Connector(resource) => {
                     serde_json::to_value(ConnectorDefined::of(of, resource))
+                }
+                Resource::Key(resource) => serde_json::to_value(KeyDefined::of(of, resource)),
+                Resource::Issuer(resource) => serde_json::to_value(IssuerDefined::of(of, resource)),
+                Resource::Certificate(resource) => {
+                    serde_json::to_value(CertificateDefined::of(of, resource))
                 }
             }
         }

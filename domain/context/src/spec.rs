@@ -233,6 +233,7 @@ fn each_subscriber_is_told_once_of_a_shared_context_and_never_of_a_merge() {
             at: Timestamp::from_millis(1),
             source: "/agentmesh/federation".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event,
     };

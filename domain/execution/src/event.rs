@@ -1,8 +1,12 @@
 use domain_kernel::{ContextId, ExecutionId, Json, Space, Timestamp, WorkflowId};
 use serde::{Deserialize, Serialize};
 
+/// The step of an execution that no workflow asked for, but a user. Not a name a
+/// workflow's step can have; its workflow id is derived and belongs to nobody.
+pub const USER_STEP: &str = "@user";
+
 /// The events of `mesh.executions`: what agents are asked to do. The stream is
-/// the execution id. Written by the workflow role.
+/// the execution id. Written by the workflow role, and by the gateway for users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecutionRequest {
     Requested(ExecutionRequested),

@@ -14,7 +14,7 @@ pub use decide::ExecutionDecider;
 pub use error::ExecutionRejection;
 pub use event::{
     ExecutionCancelled, ExecutionEvent, ExecutionFailed, ExecutionRequest, ExecutionRequested,
-    ExecutionStarted, ExecutionSucceeded,
+    ExecutionStarted, ExecutionSucceeded, USER_STEP,
 };
 pub use react::NoRequest;
 pub use state::{ExecutionState, Phase};

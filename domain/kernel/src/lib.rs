@@ -16,5 +16,5 @@ pub use id::{
     WorkflowId,
 };
 pub use json::Json;
-pub use metadata::{Metadata, Recorded, Space, TenantId, Timestamp};
+pub use metadata::{Actor, Metadata, Recorded, Space, TenantId, Timestamp};
 pub use time::InvalidTimestamp;

@@ -65,6 +65,13 @@ name!(
     Space
 );
 
+name!(
+    /// On whose behalf something happens: `key:<id>` for an API key,
+    /// `user:<subject>` for a token, `certificate:<name>` for a client
+    /// certificate, `source:<id>` for a sender of webhooks.
+    Actor
+);
+
 /// What is known of an event beside its content. On the log it travels in headers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
@@ -83,6 +90,9 @@ pub struct Metadata {
     pub source: String,
     /// W3C `traceparent` of the span that recorded it.
     pub traceparent: Option<String>,
+    /// Who caused it: authenticated where it came in, and carried on to all that
+    /// follows. None where nobody was, such as a delivery that was not believed.
+    pub actor: Option<Actor>,
 }
 
 /// An event as it stands on the log.

@@ -33,6 +33,9 @@ pub enum ResourceKind {
     Subscription,
     Workflow,
     Connector,
+    Key,
+    Issuer,
+    Certificate,
 }
 
 /// What is registered. Published as one Avro record a kind: `SourceDefined`,
@@ -46,6 +49,9 @@ pub enum Resource {
     Subscription(Subscription),
     Workflow(Workflow),
     Connector(Connector),
+    Key(Key),
+    Issuer(Issuer),
+    Certificate(Certificate),
 }
 
 /// Who may send, and how what they send is read.
@@ -145,14 +151,52 @@ pub struct Connector {
     pub max_attempts: u32,
 }
 
+/// An API key: who holds it and what it opens. The secret itself is nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Who calls with it, as policy and the audit trail name them.
+    pub subject: String,
+    pub scopes: Vec<String>,
+    /// Lowercase hexadecimal SHA-256 of the secret part. The secret has 256 bits
+    /// of chance in it, so that a slow hash would add nothing.
+    pub secret_sha256: String,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An OpenID Connect issuer whose tokens a tenant accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuer {
+    /// As it stands in the tokens' `iss`; its keys are found by discovery.
+    pub url: String,
+    /// A token must be meant for one of these.
+    pub audiences: Vec<String>,
+    /// Signature algorithms that are accepted, such as `RS256`.
+    pub algorithms: Vec<String>,
+    /// The most a token may do.
+    pub scopes: Vec<String>,
+}
+
+/// A client certificate, by the name it was issued to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The distinguished name of its subject as RFC 4514 writes it, or `sha256:`
+    /// and the lowercase hexadecimal digest of the certificate.
+    pub name: String,
+    pub subject: String,
+    pub scopes: Vec<String>,
+}
+
 impl ResourceKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Source,
         Self::Agent,
         Self::Policy,
         Self::Subscription,
         Self::Workflow,
         Self::Connector,
+        Self::Key,
+        Self::Issuer,
+        Self::Certificate,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -163,6 +207,9 @@ impl ResourceKind {
             Self::Subscription => "subscription",
             Self::Workflow => "workflow",
             Self::Connector => "connector",
+            Self::Key => "key",
+            Self::Issuer => "issuer",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -176,6 +223,9 @@ impl Resource {
             Self::Subscription(_) => ResourceKind::Subscription,
             Self::Workflow(_) => ResourceKind::Workflow,
             Self::Connector(_) => ResourceKind::Connector,
+            Self::Key(_) => ResourceKind::Key,
+            Self::Issuer(_) => ResourceKind::Issuer,
+            Self::Certificate(_) => ResourceKind::Certificate,
         }
     }
 }

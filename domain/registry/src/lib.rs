@@ -1,4 +1,5 @@
-//! Sources, agents, policies, subscriptions, workflow definitions, connectors.
+//! Sources, agents, policies, subscriptions, workflow definitions, connectors,
+//! and who may call: keys, issuers, certificates.
 
 mod command;
 mod decide;
@@ -13,8 +14,8 @@ pub use command::{Action, Expected, RegistryCommand};
 pub use decide::RegistryDecider;
 pub use error::RegistryRejection;
 pub use event::{
-    Agent, Connector, Policy, RegistryEvent, Resource, ResourceDefined, ResourceKind,
-    ResourceRetired, Secret, Source, Subscription, SubscriptionTarget, Workflow,
+    Agent, Certificate, Connector, Issuer, Key, Policy, RegistryEvent, Resource, ResourceDefined,
+    ResourceKind, ResourceRetired, Secret, Source, Subscription, SubscriptionTarget, Workflow,
 };
 pub use react::NoRequest;
 pub use state::RegistryState;

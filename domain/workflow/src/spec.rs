@@ -288,6 +288,7 @@ fn recorded(event: WorkflowEvent) -> Recorded<WorkflowEvent> {
             at: NOW,
             source: "/agentmesh/workflow".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event,
     }

@@ -62,6 +62,27 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
         "gateway.request_timeout_ms",
         settings.gateway.request_timeout_ms,
     )?;
+    let (wait, timeout) = (
+        settings.gateway.invoke_wait_ms,
+        settings.gateway.request_timeout_ms,
+    );
+    // A request is cut off after three times its timeout, whatever it waits for.
+    if wait.saturating_add(5_000) > timeout.saturating_mul(3) {
+        return invalid(
+            "gateway.invoke_wait_ms",
+            format!(
+                "must be at least 5 s below three times gateway.request_timeout_ms ({timeout})"
+            ),
+        );
+    }
+    at_least_one(
+        "gateway.invoke_concurrency",
+        settings.gateway.invoke_concurrency as u64,
+    )?;
+    at_least_one(
+        "gateway.batch_max_events",
+        settings.gateway.batch_max_events as u64,
+    )?;
     let threshold = settings.federation.merge_threshold;
     if !(0.0..=1.0).contains(&threshold) {
         return invalid(
@@ -90,6 +111,38 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
     }
     if let Some(endpoint) = &settings.telemetry.otlp_endpoint {
         url("telemetry.otlp_endpoint", endpoint, &["http", "https"])?;
+    }
+    identity(settings)
+}
+
+/// Whoever can reach a port from elsewhere must show who they are.
+fn identity(settings: &Settings) -> Result<(), Error> {
+    let identity = &settings.identity;
+    let short = |key: &crate::Secret| key.expose().len() < 32;
+    if identity.root_key.as_ref().is_some_and(short) {
+        return invalid(
+            "identity.root_key",
+            "must have at least 32 characters".to_owned(),
+        );
+    }
+    if identity.leeway_s > 600 {
+        return invalid("identity.leeway_s", "must not exceed 600".to_owned());
+    }
+    if identity.required {
+        return Ok(());
+    }
+    for (key, listen) in [
+        ("gateway.listen", settings.gateway.listen),
+        ("registry.listen", settings.registry.listen),
+        ("policy.listen", settings.policy.listen),
+        ("federation.listen", settings.federation.listen),
+    ] {
+        if !listen.ip().is_loopback() {
+            return invalid(
+                key,
+                format!("{listen} is reached from elsewhere, which needs identity.required = true"),
+            );
+        }
     }
     Ok(())
 }

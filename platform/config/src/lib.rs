@@ -15,6 +15,6 @@ pub use error::{Error, Origin};
 pub use secret::Secret;
 pub use settings::{
     AgentServers, Agents, Anthropic, AzureOpenAi, CrmSandbox, DeadLetters, Federation, Gateway,
-    Kafka, OpenAi, Policy, Postgres, Redis, Registry, SchemaRegistry, Secrets, Settings, Sync,
-    Telemetry, Workflow,
+    Identity, Kafka, OpenAi, Policy, Postgres, Redis, Registry, SchemaRegistry, Secrets, Settings,
+    Sync, Telemetry, Workflow,
 };

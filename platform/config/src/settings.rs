@@ -27,6 +27,7 @@ pub struct Settings {
     pub crm_sandbox: CrmSandbox,
     pub secrets: Secrets,
     pub telemetry: Telemetry,
+    pub identity: Identity,
 }
 
 impl Settings {
@@ -158,6 +159,12 @@ pub struct Gateway {
     pub request_timeout_ms: u64,
     /// How far a signed timestamp may be from now, either way.
     pub timestamp_tolerance_s: u64,
+    /// The longest a caller is kept waiting for an agent's answer.
+    pub invoke_wait_ms: u64,
+    /// How many callers may wait at once.
+    pub invoke_concurrency: usize,
+    /// Events in the body of one batch.
+    pub batch_max_events: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -251,6 +258,20 @@ pub struct Secrets {
     /// A file that holds them so.
     #[serde(deserialize_with = "optional_path")]
     pub key_file: Option<PathBuf>,
+}
+
+/// Who may call the HTTP APIs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Identity {
+    /// Whether whoever calls must show who they are.
+    pub required: bool,
+    /// Opens everything of every tenant.
+    #[serde(deserialize_with = "optional_secret")]
+    pub root_key: Option<Secret>,
+    /// How far the clocks of issuers may be from ours.
+    pub leeway_s: u64,
+    pub jwks_max_age_s: u64,
+    pub jwks_refresh_pause_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

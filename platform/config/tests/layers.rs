@@ -174,3 +174,16 @@ fn secrets_do_not_show_in_debug() {
     let shown = format!("{settings:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn what_others_can_reach_wants_callers_to_show_who_they_are() {
+    let beyond = ("AGENTMESH__REGISTRY__LISTEN", "0.0.0.0:3001");
+    let error = load("", &[beyond]).unwrap_err().to_string();
+    assert!(
+        error.contains("registry.listen") && error.contains("identity.required"),
+        "{error}"
+    );
+    load("", &[beyond, ("AGENTMESH__IDENTITY__REQUIRED", "true")]).unwrap();
+    let short = ("AGENTMESH__IDENTITY__ROOT_KEY", "too-short");
+    assert!(load("", &[short]).is_err());
+}

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use domain_kernel::{CorrelationId, EventId, Metadata, TenantId, Timestamp};
+use domain_kernel::{Actor, CorrelationId, EventId, Metadata, TenantId, Timestamp};
 
 use crate::MalformedRecord;
 use crate::encoder::CE_TYPE_PREFIX;
@@ -22,11 +22,12 @@ const CORRELATION: &str = "mesh-correlation";
 const CAUSATION: &str = "mesh-causation";
 const VERSION: &str = "mesh-version";
 const TRACEPARENT: &str = "traceparent";
+const ACTOR: &str = "mesh-actor";
 
 type Headers = [(String, Bytes)];
 
 pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(String, Bytes)> {
-    let mut headers = Vec::with_capacity(13);
+    let mut headers = Vec::with_capacity(14);
     let mut put = |header: &str, value: String| {
         headers.push((header.to_owned(), Bytes::from(value)));
     };
@@ -45,6 +46,9 @@ pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(String, Bytes)> {
     put(VERSION, meta.version.to_string());
     if let Some(traceparent) = &meta.traceparent {
         put(TRACEPARENT, traceparent.clone());
+    }
+    if let Some(actor) = &meta.actor {
+        put(ACTOR, actor.as_str().to_owned());
     }
     headers
 }
@@ -77,6 +81,12 @@ pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
             .flatten()
             .filter(|text| platform_telemetry::valid_traceparent(text))
             .map(str::to_owned),
+        // Absent on what was recorded before there were actors.
+        actor: match optional(headers, ACTOR)? {
+            None => None,
+            Some("") => return Err(bad(ACTOR, "text that says something")),
+            Some(actor) => Some(Actor::new(actor)),
+        },
     })
 }
 
@@ -138,6 +148,7 @@ mod tests {
             at: Timestamp::from_micros(1_790_000_000_123_456),
             source: "/agentmesh/gateway".to_owned(),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            actor: Some(Actor::new("key:operations")),
         }
     }
 
@@ -162,11 +173,12 @@ mod tests {
         let mut meta = metadata();
         meta.causation = None;
         meta.traceparent = None;
+        meta.actor = None;
         let headers = write("DeliveryAccepted", &meta);
         assert!(
             !headers
                 .iter()
-                .any(|(name, _)| name == CAUSATION || name == TRACEPARENT)
+                .any(|(name, _)| [CAUSATION, TRACEPARENT, ACTOR].contains(&name.as_str()))
         );
         assert_eq!(read(&headers), Ok(meta));
     }
@@ -204,6 +216,7 @@ mod tests {
             (TENANT, ""),
             (CORRELATION, "1"),
             (CAUSATION, ""),
+            (ACTOR, ""),
             (VERSION, "0"),
             (VERSION, "-1"),
             (VERSION, "99999999999999999999999"),
@@ -217,7 +230,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_named() {
-        for header in [ID, TIME, TENANT, CAUSATION, VERSION] {
+        for header in [ID, TIME, TENANT, CAUSATION, VERSION, ACTOR] {
             let found = read(&with(header, Some(b"\xff\xfe")));
             assert_eq!(found, Err(MalformedRecord::NotText { header }));
         }

@@ -87,6 +87,7 @@ mod tests {
                 at: Timestamp::from_micros(at),
                 source: "/agentmesh/registry".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         };

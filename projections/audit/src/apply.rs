@@ -8,11 +8,11 @@ use crate::project::EventRow;
 const INSERT: &str = "
     INSERT INTO event
         (event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
-         causation, recorded_at, source, traceparent, body, value_sha256)
+         causation, recorded_at, source, traceparent, body, value_sha256, actor)
     SELECT * FROM unnest(
         $1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::text[], $6::text[], $7::int8[],
         $8::text[], $9::uuid[], $10::uuid[], $11::timestamptz[], $12::text[], $13::text[],
-        $14::text[], $15::text[])
+        $14::text[], $15::text[], $16::text[])
     ON CONFLICT DO NOTHING";
 
 /// Adds the events that are not there yet.
@@ -39,6 +39,7 @@ pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<EventRow>) -> Result<(
             &column(rows, |row| row.traceparent.as_deref()),
             &column(rows, |row| row.body.as_str()),
             &column(rows, |row| row.value_sha256.as_str()),
+            &column(rows, |row| row.actor.as_deref()),
         ],
     )
     .await?;

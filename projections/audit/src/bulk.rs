@@ -7,9 +7,9 @@ use crate::project::EventRow;
 
 const INTO: &str = "event
     (event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
-     causation, recorded_at, source, traceparent, body, value_sha256)";
+     causation, recorded_at, source, traceparent, body, value_sha256, actor)";
 
-const TYPES: [Type; 15] = [
+const TYPES: [Type; 16] = [
     Type::UUID,
     Type::TEXT,
     Type::INT4,
@@ -21,6 +21,7 @@ const TYPES: [Type; 15] = [
     Type::UUID,
     Type::UUID,
     Type::TIMESTAMPTZ,
+    Type::TEXT,
     Type::TEXT,
     Type::TEXT,
     Type::TEXT,
@@ -46,6 +47,7 @@ pub(crate) async fn bulk(tx: &Transaction<'_>, rows: &[EventRow]) -> Result<(), 
             &row.traceparent,
             &row.body,
             &row.value_sha256,
+            &row.actor,
         ]
     })
     .await?;

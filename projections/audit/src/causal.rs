@@ -104,6 +104,7 @@ mod tests {
             at: Timestamp::from_micros(at),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
             body: Value::Null,
             value_sha256: String::new(),
         }

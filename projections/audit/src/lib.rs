@@ -65,11 +65,18 @@ impl PgProjection for AuditProjection {
     }
 
     fn migrations(&self) -> Vec<Migration> {
-        vec![Migration {
-            version: 1,
-            name: "event",
-            sql: include_str!("../migrations/V1__event.sql"),
-        }]
+        vec![
+            Migration {
+                version: 1,
+                name: "event",
+                sql: include_str!("../migrations/V1__event.sql"),
+            },
+            Migration {
+                version: 2,
+                name: "actor",
+                sql: include_str!("../migrations/V2__actor.sql"),
+            },
+        ]
     }
 
     /// The body is left out: it is a rendering of what `value_sha256` covers.
@@ -88,7 +95,7 @@ impl PgProjection for AuditProjection {
     fn digest_query(&self) -> &'static str {
         "SELECT ROW(event_id, topic, log_partition, log_offset, type, stream, version, tenant,
                 correlation, causation, extract(epoch FROM recorded_at), source, traceparent,
-                value_sha256)::text, log_partition
+                value_sha256, actor)::text, log_partition
          FROM event"
     }
 }

@@ -30,6 +30,7 @@ pub struct EventRow {
     pub(crate) recorded_at: SystemTime,
     pub(crate) source: String,
     pub(crate) traceparent: Option<String>,
+    pub(crate) actor: Option<String>,
     pub(crate) body: String,
     pub(crate) value_sha256: String,
 }
@@ -55,6 +56,7 @@ pub fn project(recorded: &Recorded<Audited>, position: &Position) -> Vec<EventRo
         recorded_at: timestamptz(meta.at.as_micros()),
         source: storable(&meta.source),
         traceparent: meta.traceparent.as_deref().map(storable),
+        actor: meta.actor.as_ref().map(|actor| storable(actor.as_str())),
         // An event that was decoded renders; the digest would tell if one did not.
         body: event.to_json().unwrap_or_default().to_string(),
         value_sha256: value_sha256.clone(),
@@ -81,6 +83,7 @@ mod tests {
                 at: Timestamp::from_micros(1),
                 source: "/agentmesh/workflow".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: Audited {
                 event: AnyEvent::Workflow(WorkflowEvent::StepCompensated(StepCompensated {

@@ -1,4 +1,4 @@
-use domain_kernel::{CorrelationId, EventId, TenantId, Timestamp};
+use domain_kernel::{Actor, CorrelationId, EventId, TenantId, Timestamp};
 use platform_postgres::{Pool, micros, tokio_postgres::Row};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub struct Entry {
     pub at: Timestamp,
     pub source: String,
     pub traceparent: Option<String>,
+    /// On whose behalf, as `key:<id>` or `source:<id>`.
+    pub actor: Option<Actor>,
     /// The published fields: bodies as text or base64, secrets sealed.
     pub body: Value,
     /// Lowercase hexadecimal SHA-256 of the record's value.
@@ -57,7 +59,7 @@ pub async fn by_id(pool: &Pool, id: EventId) -> Result<Option<Entry>, Error> {
 fn select(which: &str) -> String {
     format!(
         "SELECT event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
-                causation, recorded_at, source, traceparent, body, value_sha256
+                causation, recorded_at, source, traceparent, body, value_sha256, actor
          FROM audit.event {which}"
     )
 }
@@ -78,6 +80,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         at: Timestamp::from_micros(micros(row.try_get(10)?)),
         source: row.try_get(11)?,
         traceparent: row.try_get(12)?,
+        actor: row.try_get::<_, Option<String>>(15)?.map(Actor::new),
         body: serde_json::from_str(&body)?,
         value_sha256: row.try_get(14)?,
     })

@@ -129,6 +129,7 @@ mod tests {
                 at: Timestamp::from_millis(7),
                 source: "/agentmesh/federation".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         }

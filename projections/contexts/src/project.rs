@@ -133,6 +133,7 @@ mod tests {
                 at: Timestamp::from_micros(1),
                 source: "/agentmesh/federation".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         };

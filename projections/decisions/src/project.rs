@@ -68,6 +68,7 @@ mod tests {
                     at: Timestamp::from_micros(1),
                     source: "/agentmesh/gateway".to_owned(),
                     traceparent: None,
+                    actor: None,
                 },
                 event: PolicyEvent::Decided(PolicyDecided {
                     decision_id: DecisionId::derive(&["d"]),

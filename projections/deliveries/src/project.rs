@@ -105,6 +105,7 @@ mod tests {
                 at: Timestamp::from_micros(1),
                 source: "/agentmesh/gateway".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         }

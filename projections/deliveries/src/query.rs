@@ -70,6 +70,50 @@ pub async fn accepted(pool: &Pool, correlation: CorrelationId) -> Result<Option<
     .transpose()
 }
 
+/// Of several deliveries those that were accepted, as correlation id, delivery
+/// id and digest of the body: one question for a whole batch.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn accepted_of(
+    pool: &Pool,
+    correlations: &[CorrelationId],
+) -> Result<Vec<(CorrelationId, String, String)>, Error> {
+    let client = pool.get().await.map_err(Error::Pool)?;
+    let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
+    let rows = client
+        .query(
+            "SELECT correlation, delivery_id, body_sha256
+             FROM deliveries.accepted WHERE correlation = ANY($1)",
+            &[&ids],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id = CorrelationId::from_uuid(row.try_get(0)?);
+            Ok((id, row.try_get(1)?, row.try_get(2)?))
+        })
+        .collect()
+}
+
+/// How far the log of deliveries has been read: each partition and its next offset.
+///
+/// # Errors
+/// When Postgres cannot be asked, or the read model has not been set up.
+pub async fn read_upto(pool: &Pool) -> Result<Vec<(i32, i64)>, Error> {
+    let client = pool.get().await.map_err(Error::Pool)?;
+    let rows = client
+        .query(
+            "SELECT partition, next_offset FROM deliveries.mesh_checkpoint
+             WHERE topic = 'mesh.deliveries'",
+            &[],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}
+
 /// What was refused under a correlation id, in the order of the log.
 ///
 /// # Errors

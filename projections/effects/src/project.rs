@@ -162,6 +162,7 @@ mod tests {
                 at: Timestamp::from_micros(1),
                 source: "/agentmesh/sync".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: Event::Outcome(event),
         };

@@ -158,6 +158,7 @@ mod tests {
                 at: Timestamp::from_micros(1),
                 source: "/agentmesh/agents".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: Event::Answer(event),
         };

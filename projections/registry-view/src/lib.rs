@@ -5,6 +5,7 @@
 //! take, and the same for as long as it is held.
 
 mod apply;
+mod directory;
 mod error;
 mod follow;
 mod project;

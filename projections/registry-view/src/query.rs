@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use domain_kernel::{EventId, Space, TenantId, Timestamp};
 use domain_registry::{
-    Agent, Connector, Policy, Resource, ResourceKind, Source, Subscription, SubscriptionTarget,
-    Workflow,
+    Agent, Certificate, Connector, Issuer, Key, Policy, Resource, ResourceKind, Source,
+    Subscription, SubscriptionTarget, Workflow,
 };
 use domain_workflow::Definition;
 use serde_json::{Map, Value};
@@ -95,6 +95,9 @@ impl Snapshot {
     typed!(policy, Policy);
     typed!(subscription, Subscription);
     typed!(workflow, Workflow);
+    typed!(key, Key);
+    typed!(issuer, Issuer);
+    typed!(certificate, Certificate);
 
     /// The parsed definition of a workflow that is registered.
     pub fn definition(&self, id: &str) -> Option<Arc<Definition>> {
@@ -105,6 +108,14 @@ impl Snapshot {
     /// The stream of one resource, retired or not.
     pub fn entry(&self, kind: ResourceKind, id: &str) -> Option<&Arc<Entry>> {
         self.entries.get(&kind)?.get(id)
+    }
+
+    /// The streams of one kind, of all tenants, retired ones included.
+    pub(crate) fn of_kind(&self, kind: ResourceKind) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries
+            .get(&kind)
+            .into_iter()
+            .flat_map(BTreeMap::values)
     }
 
     /// The resources of one kind that a tenant has, ordered by id; without retired ones.

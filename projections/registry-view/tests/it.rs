@@ -27,6 +27,7 @@ fn event(id: &str, version: u64, timeout_ms: u64) -> Recorded<RegistryEvent> {
             at: Timestamp::from_millis(1_700_000_000_000),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event: RegistryEvent::Defined(ResourceDefined {
             id: id.to_owned(),

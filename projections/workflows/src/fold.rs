@@ -96,6 +96,7 @@ mod tests {
                 at: Timestamp::from_micros(i64::try_from(version).unwrap()),
                 source: "/agentmesh/workflow".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         };

@@ -16,6 +16,7 @@ fn recorded<E>(event: E) -> Recorded<E> {
             at: Timestamp::from_micros(0),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event,
     }

@@ -488,6 +488,23 @@ fn registry() -> Vec<AnyEvent> {
             timeout_ms: 10_000,
             max_attempts: 5,
         }),
+        Resource::Key(registry::Key {
+            subject: s("ada"),
+            scopes: vec![s("invoke"), s("read")],
+            secret_sha256: "0f".repeat(32),
+            expires_at: Some(time()),
+        }),
+        Resource::Issuer(registry::Issuer {
+            url: s("https://login.example.com"),
+            audiences: vec![s("agentmesh")],
+            algorithms: vec![s("RS256")],
+            scopes: vec![s("invoke")],
+        }),
+        Resource::Certificate(registry::Certificate {
+            name: s("CN=billing,O=Acme"),
+            subject: s("billing"),
+            scopes: vec![s("invoke")],
+        }),
     ];
     resources
         .into_iter()

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use domain_execution::{
     Action, ExecutionCommand, ExecutionDecider, ExecutionEvent, ExecutionRequest,
-    ExecutionRequested, ExecutionState,
+    ExecutionRequested, ExecutionState, USER_STEP,
 };
 use domain_kernel::{Codec, ContextId, Decider, Json, Metadata, Recorded};
 use metrics::{counter, histogram};
@@ -280,13 +280,18 @@ impl Run<'_> {
 
     /// Half of the time left may go into the history; the rest is the agent's.
     async fn history(&self, deadline: Instant) -> Result<History, ExecutionFailure> {
+        let of_user = self.request.step == USER_STEP;
+        // Whoever asks about nobody in particular wants no history.
+        if of_user && self.request.subject.is_empty() {
+            return Ok(History::default());
+        }
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
         let question = Question {
             tenant: &self.meta.tenant,
             space: &self.request.space,
             subject: &self.request.subject,
-            correlation: self.meta.correlation,
+            correlation: (!of_user).then_some(self.meta.correlation),
         };
         self.executor.federation.history(question, now + half).await
     }

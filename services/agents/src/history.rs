@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain_kernel::{ContextId, CorrelationId, Space, TenantId};
-use platform_config::Agents as Settings;
+use platform_config::{Agents as Settings, Secret};
 use platform_http::{ClientOptions, reqwest};
 use platform_resilience::{Backoff, Failure, Retry, retry};
 use serde::Deserialize;
@@ -26,6 +26,8 @@ pub(crate) struct Federation {
     http: reqwest::Client,
     url: String,
     limit: u32,
+    /// What this role shows; none where nobody need show anything.
+    credential: Option<Secret>,
 }
 
 /// Whose history is asked for, and which delivery must be part of it.
@@ -34,7 +36,8 @@ pub(crate) struct Question<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) space: &'a Space,
     pub(crate) subject: &'a str,
-    pub(crate) correlation: CorrelationId,
+    /// None when nothing that came in led to it, as with a user's own question.
+    pub(crate) correlation: Option<CorrelationId>,
 }
 
 /// What the agent is shown, oldest first.
@@ -73,7 +76,10 @@ enum Unavailable {
 }
 
 impl Federation {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, platform_http::Error> {
+    pub(crate) fn new(
+        settings: &Settings,
+        credential: Option<Secret>,
+    ) -> Result<Self, platform_http::Error> {
         Ok(Self {
             http: platform_http::client(ClientOptions::with_timeout(CALL_TIMEOUT))?,
             url: format!(
@@ -81,6 +87,7 @@ impl Federation {
                 settings.federation_url.trim_end_matches('/')
             ),
             limit: settings.history_limit,
+            credential,
         })
     }
 
@@ -100,9 +107,11 @@ impl Federation {
         let visible_until = Instant::now() + VISIBLE_WITHIN;
         let answer = retry(settings, None, |_| async {
             let contexts = self.ask(question).await?;
-            let visible = contexts
-                .iter()
-                .any(|context| context.correlation_id == Some(question.correlation));
+            let visible = question.correlation.is_none_or(|correlation| {
+                contexts
+                    .iter()
+                    .any(|context| context.correlation_id == Some(correlation))
+            });
             let history = shown(contexts);
             if visible || Instant::now() >= visible_until {
                 return Ok(history);
@@ -133,6 +142,9 @@ impl Federation {
             ],
         );
         let mut request = self.http.get(url);
+        if let Some(credential) = &self.credential {
+            request = request.bearer_auth(credential.expose());
+        }
         if let Some(traceparent) = platform_telemetry::current_traceparent() {
             request = request.header("traceparent", traceparent);
         }

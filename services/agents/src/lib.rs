@@ -38,7 +38,8 @@ pub async fn run(
     let registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
-    let federation = Federation::new(&settings.agents).map_err(Error::Http)?;
+    let federation = Federation::new(&settings.agents, settings.identity.root_key.clone())
+        .map_err(Error::Http)?;
     let caller = Caller::new(McpClient::new().map_err(Error::Mcp)?);
     let stop_view = CancellationToken::new();
     let (view, follower) = RegistryView::follow(&settings, registry.clone(), stop_view.clone());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::command::{dead_letters, demo, replay, trace};
+use crate::command::{dead_letters, demo, keys, replay, trace};
 use crate::role::Role;
 
 const EXIT_CODES: &str = "\
@@ -76,6 +76,11 @@ pub(crate) enum Command {
     DeadLetters {
         #[command(subcommand)]
         action: dead_letters::Action,
+    },
+    /// The API keys of a tenant
+    Keys {
+        #[command(subcommand)]
+        action: keys::Action,
     },
     /// Print a completion script, to be sourced by the shell
     Completions {

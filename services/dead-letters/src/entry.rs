@@ -180,6 +180,7 @@ mod tests {
                 at: Timestamp::from_millis(2),
                 source: "/agentmesh/test".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         }

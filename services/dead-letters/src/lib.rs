@@ -143,6 +143,7 @@ fn metadata(entry: &Entry) -> Metadata {
         at: platform_telemetry::now(),
         source: SOURCE.to_owned(),
         traceparent: None,
+        actor: None,
     }
 }
 

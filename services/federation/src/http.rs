@@ -6,6 +6,7 @@ use platform_http::axum::extract::rejection::QueryRejection;
 use platform_http::axum::extract::{Path, Query, State};
 use platform_http::axum::routing::get;
 use platform_http::axum::{Json, Router};
+use platform_identity::{Asking, Identity};
 use projections_context_cache::CachedContext;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,12 +19,15 @@ use crate::openapi;
 const DEFAULT_LIMIT: usize = 20;
 const HIGHEST_LIMIT: usize = 100;
 
-pub(crate) fn router(lookup: Arc<Lookup>) -> Router {
-    Router::new()
+/// What a credential must open to ask.
+const SCOPE: &str = "contexts:read";
+
+pub(crate) fn router(lookup: Arc<Lookup>, identity: &Identity) -> Router {
+    let asked = Router::new()
         .route("/v1/contexts", get(history))
         .route("/v1/contexts/{id}", get(one))
-        .route("/openapi.json", get(openapi::document))
-        .with_state(lookup)
+        .with_state(lookup);
+    platform_identity::protect(asked, identity).route("/openapi.json", get(openapi::document))
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +85,7 @@ struct Placed {
 /// `GET /v1/contexts?tenant=&space=&subject=&limit=`
 async fn history(
     State(lookup): State<Arc<Lookup>>,
+    asking: Asking,
     question: Result<Query<Question>, QueryRejection>,
 ) -> Result<Json<History>, Problem> {
     let Query(question) = question.map_err(|rejection| {
@@ -89,6 +94,9 @@ async fn history(
             rejection.body_text()
         ))
     })?;
+    asking.may(SCOPE)?;
+    let tenant = TenantId::new(question.tenant);
+    asking.tenant(Some(tenant.clone()))?;
     let limit = question.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=HIGHEST_LIMIT).contains(&limit) {
         return Err(Problem::bad_request(format!(
@@ -97,7 +105,7 @@ async fn history(
     }
     let entries = lookup
         .history(
-            &TenantId::new(question.tenant),
+            &tenant,
             &Space::new(question.space),
             &question.subject,
             limit,
@@ -112,8 +120,10 @@ async fn history(
 /// `GET /v1/contexts/{id}`, where the id is a delivery's correlation id or a context id.
 async fn one(
     State(lookup): State<Arc<Lookup>>,
+    asking: Asking,
     Path(id): Path<String>,
 ) -> Result<Json<Placed>, Problem> {
+    asking.may(SCOPE)?;
     let id = Uuid::try_parse(&id)
         .map_err(|_| Problem::bad_request("a correlation id or context id is a UUID"))?;
     let correlation_id = CorrelationId::from_uuid(id);
@@ -121,13 +131,16 @@ async fn one(
         .by_correlation(correlation_id)
         .await
         .map_err(unavailable)?
+        // What is another tenant's is not there.
+        .filter(|found| asking.sees(&found.context.tenant))
     {
         return Ok(Json(found.into()));
     }
     let context = lookup
         .by_id(ContextId::from_uuid(id))
         .await
-        .map_err(unavailable)?;
+        .map_err(unavailable)?
+        .filter(|context| asking.sees(&context.tenant));
     match context {
         Some(context) => Ok(Json(Placed {
             correlation_id: None,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use platform_config::Settings;
 use platform_embed::HashedNgrams;
 use platform_http::{Component, Limits, Readiness};
+use platform_identity::Identity;
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
 use platform_projector::{Deps, ReadinessSink, migrate_process, migrate_store, run_process};
@@ -50,20 +51,28 @@ pub async fn run(
     let listener = platform_http::bind(settings.federation.listen).await?;
     let redis = Redis::connect(&settings.redis).await?;
     let lookup = Arc::new(Lookup::new(ContextCache::new(redis), pool.clone()));
+    // Who may ask is known from the registry, by both halves.
+    let background = CancellationToken::new();
+    let (view, following) = RegistryView::follow(&settings, registry.clone(), background.clone());
+    let identity = Identity::new(&settings.identity, view.clone())?;
 
     // When one half ends, for whatever reason, so does the other.
     let stop = shutdown.child_token();
     let serving = tokio::spawn(platform_http::serve(
         "federation",
         listener,
-        http::router(lookup),
+        http::router(lookup, &identity),
         Limits::default(),
         stop.clone(),
     ));
-    let decided = decide(&settings, registry, producer, pool, &component, &stop).await;
+    let decided = decide(&settings, view, registry, producer, pool, &component, &stop).await;
     component.not_ready("stopped");
     stop.cancel();
     let served = serving.await;
+    background.cancel();
+    if let Err(error) = following.await {
+        warn!(%error, "the registry view did not end well");
+    }
     info!("federation stopped");
     decided?;
     match served {
@@ -77,6 +86,7 @@ pub async fn run(
 
 async fn decide(
     settings: &Arc<Settings>,
+    view: RegistryView,
     registry: SchemaRegistry,
     producer: Producer,
     pool: Pool,
@@ -84,7 +94,6 @@ async fn decide(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let background = CancellationToken::new();
-    let (view, following) = RegistryView::follow(settings, registry.clone(), background.clone());
     let indexes = Indexes::new(
         settings,
         registry.clone(),
@@ -124,10 +133,8 @@ async fn decide(
         }
     };
     background.cancel();
-    for (task, ended) in [("following", following.await), ("tending", tending.await)] {
-        if let Err(error) = ended {
-            warn!(task.name = task, %error, "a task did not end well");
-        }
+    if let Err(error) = tending.await {
+        warn!(%error, "tending the indexes did not end well");
     }
     Ok(result?)
 }

@@ -123,6 +123,7 @@ mod tests {
             at: Timestamp::from_millis(1),
             source: "/agentmesh/gateway".to_owned(),
             traceparent: None,
+            actor: None,
         }
     }
 

@@ -1,17 +1,26 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use domain_kernel::{ExecutionId, TenantId};
 use platform_config::Settings;
+use platform_identity::{Identity, Used};
 use platform_log::{Encoder, Producer};
 use platform_postgres::Pool;
-use platform_redis::Redis;
+use platform_redis::{Batch, Redis};
 use platform_vault::Vault;
 use projections_registry_view::RegistryView;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::answers::Answers;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
+use crate::invoke::Results;
 use crate::refusals::{Recording, Refusals};
 use crate::sources::Sources;
+
+/// How long the read model may take to know what was asked.
+const ASKED_FOR: Duration = Duration::from_secs(60 * 60);
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// All that a request needs.
 #[derive(Debug)]
@@ -30,12 +39,25 @@ pub struct Gateway {
     pub(crate) timestamp_tolerance_seconds: u64,
     /// Without a slash at the end; empty where none is set.
     pub(crate) public_url: String,
+    pub(crate) view: RegistryView,
+    pub(crate) identity: Identity,
+    /// What was answered under an `Idempotency-Key`.
+    pub(crate) answers: Answers,
+    /// Who waits for which agent's answer.
+    pub(crate) results: Results,
+    /// Room for callers who wait.
+    pub(crate) invocations: Arc<Semaphore>,
+    pub(crate) invoke_wait: Duration,
+    pub(crate) batch_max_events: usize,
+    redis: Redis,
 }
 
 /// The connections a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
     pub view: RegistryView,
+    pub identity: Identity,
+    pub results: Results,
     pub vault: Vault,
     pub redis: Redis,
     pub pool: Pool,
@@ -48,6 +70,9 @@ pub struct Parts {
 pub struct Background {
     remembering: Remembering,
     recording: Recording,
+    answers: Answers,
+    used: Used,
+    redis: Redis,
     producer: Producer,
     encoder: Encoder,
 }
@@ -58,7 +83,10 @@ impl Background {
     pub async fn run(self, shutdown: CancellationToken) {
         tokio::join!(
             self.remembering.run(shutdown.clone()),
-            self.recording.run(self.producer, self.encoder, shutdown),
+            self.recording
+                .run(self.producer, self.encoder, shutdown.clone()),
+            self.answers.run(shutdown.clone()),
+            note_used(&self.used, &self.redis, shutdown),
         );
     }
 }
@@ -74,7 +102,7 @@ impl Gateway {
             .trim_end_matches('/')
             .to_owned();
         let (idempotency, remembering) = Idempotency::new(
-            parts.redis,
+            parts.redis.clone(),
             parts.pool.clone(),
             in_flight_ttl(deadline),
             public_url.clone(),
@@ -82,7 +110,15 @@ impl Gateway {
         let (refusals, recording) = Refusals::new();
         let gateway = Self {
             sources: Sources::new(parts.view.clone(), parts.vault),
-            policies: Policies::new(parts.view),
+            policies: Policies::new(parts.view.clone()),
+            view: parts.view,
+            identity: parts.identity,
+            answers: Answers::new(parts.pool.clone(), parts.redis.clone()),
+            results: parts.results,
+            invocations: Arc::new(Semaphore::new(settings.gateway.invoke_concurrency)),
+            invoke_wait: Duration::from_millis(settings.gateway.invoke_wait_ms),
+            batch_max_events: settings.gateway.batch_max_events,
+            redis: parts.redis.clone(),
             idempotency,
             appender: Appender::new(
                 parts.producer.clone(),
@@ -99,12 +135,57 @@ impl Gateway {
             public_url,
         };
         let background = Background {
+            answers: gateway.answers.clone(),
+            used: gateway.identity.used(),
+            redis: gateway.redis.clone(),
             remembering,
             recording,
             producer: parts.producer,
             encoder: parts.encoder,
         };
         (gateway, background)
+    }
+}
+
+impl Gateway {
+    /// Notes, behind the answer, what was asked a moment ago: the read model is
+    /// a moment behind.
+    pub(crate) fn note_asked(&self, id: ExecutionId, tenant: &TenantId) {
+        let (redis, key) = (self.redis.clone(), asked_key(id));
+        let tenant = tenant.as_str().to_owned();
+        tokio::spawn(async move {
+            // Without it the address is told nothing for a moment longer.
+            let _ = redis.set(&key, tenant, Some(ASKED_FOR)).await;
+        });
+    }
+
+    /// Whose question it was, if it was asked a moment ago.
+    pub(crate) async fn was_asked(&self, id: ExecutionId) -> Option<TenantId> {
+        let tenant = self.redis.get(&asked_key(id)).await.ok()??;
+        String::from_utf8(tenant).ok().map(TenantId::new)
+    }
+}
+
+fn asked_key(id: ExecutionId) -> String {
+    format!("asked:{id}")
+}
+
+/// Writes down when keys were used, now and then and at the end.
+async fn note_used(used: &Used, redis: &Redis, shutdown: CancellationToken) {
+    loop {
+        let last = shutdown
+            .run_until_cancelled(tokio::time::sleep(NOTE_EVERY))
+            .await
+            .is_none();
+        let mut batch = Batch::new();
+        for (id, at) in used.take() {
+            batch.set(format!("key-used:{id}"), at.to_rfc3339().into_bytes(), None);
+        }
+        // What is lost here is only when a key was last used.
+        let _ = redis.run(batch).await;
+        if last {
+            return;
+        }
     }
 }
 

@@ -1,12 +1,15 @@
-//! What senders meet: `POST /hooks/{source_id}`.
+//! What strangers meet: `POST /hooks/{source_id}` for senders, and
+//! `POST /v1/agents/{agent}/invoke` for users.
 //!
 //! A delivery is answered with 202 only when the broker has acknowledged it;
 //! whatever goes wrong before that leaves nothing behind, so that sending it
 //! again is always right.
 
+mod answers;
 mod error;
 mod gateway;
 mod ingest;
+mod invoke;
 mod log_watch;
 mod metrics;
 mod openapi;
@@ -21,6 +24,7 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::{Limits, Readiness};
+use platform_identity::Identity;
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
 use platform_redis::Redis;
@@ -31,6 +35,7 @@ use tracing::{info, warn};
 
 pub use error::Error;
 pub use gateway::{Background, Gateway, Parts};
+pub use invoke::Results;
 pub use openapi::DOCUMENT as OPENAPI;
 pub use router::router;
 
@@ -65,7 +70,8 @@ pub async fn run(
         return Ok(());
     };
     component.not_ready("reading the registry");
-    let (view, following) = RegistryView::follow(&settings, schema_registry, shutdown.clone());
+    let (view, following) =
+        RegistryView::follow(&settings, schema_registry.clone(), shutdown.clone());
     if shutdown
         .run_until_cancelled(view.caught_up())
         .await
@@ -74,19 +80,38 @@ pub async fn run(
         return Ok(());
     }
 
+    let recalled_by = schema_registry.clone();
+    let results = Results::default();
+    let tailing = tokio::spawn(results.clone().follow(
+        settings.kafka.clone(),
+        schema_registry,
+        readiness.component("gateway results"),
+        shutdown.clone(),
+    ));
+    let identity = Identity::new(&settings.identity, view.clone())?;
+
     let parts = Parts {
         view,
+        identity,
+        results,
         vault,
         redis,
         pool,
         producer: producer.clone(),
         encoder,
     };
+    // Nobody is answered before it is known what was answered last.
     let (gateway, background) = Gateway::new(&settings, parts);
     let gateway = Arc::new(gateway);
     // What works behind the answers ends after the last of them.
     let answered = CancellationToken::new();
     let background = tokio::spawn(background.run(answered.clone()));
+    component.not_ready("recalling what was accepted last");
+    let recalling = gateway.idempotency.recall(&settings.kafka, &recalled_by);
+    if shutdown.run_until_cancelled(recalling).await.is_none() {
+        answered.cancel();
+        return Ok(());
+    }
     let watching = tokio::spawn(log_watch::watch(
         gateway.clone(),
         settings.kafka.clone(),
@@ -109,6 +134,7 @@ pub async fn run(
         ("background", background.await),
         ("log watch", watching.await),
         ("registry view", following.await),
+        ("results", tailing.await),
     ] {
         if let Err(error) = ended {
             warn!(task.name = task, error = %error, "a task did not end well");

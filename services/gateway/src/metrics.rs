@@ -47,6 +47,16 @@ pub(crate) fn refusal_dropped() {
     counter!("agentmesh_gateway_refusals_dropped_total").increment(1);
 }
 
+/// One answer to an invocation, by how it ended.
+pub(crate) fn invoked(outcome: &'static str) {
+    counter!("agentmesh_gateway_invocations_total", "outcome" => outcome).increment(1);
+}
+
+/// What an invocation took beside the agent's own time.
+pub(crate) fn invoke_overhead(took: Duration) {
+    histogram!("agentmesh_gateway_invoke_overhead_seconds").record(took.as_secs_f64());
+}
+
 pub(crate) fn policy_unanswered() {
     counter!("agentmesh_gateway_policy_decisions_total", "outcome" => "unavailable").increment(1);
 }

@@ -87,6 +87,83 @@ pub(crate) fn source_unusable() -> Problem {
     .retry_after_seconds(AWAY_RETRY)
 }
 
+pub(crate) fn batch_too_long(limit: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "batch-too-long",
+        "The batch holds too many events",
+    )
+    .with("limit_events", limit)
+}
+
+pub(crate) fn not_acceptable() -> Problem {
+    Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not-acceptable",
+        "There is no answer in an accepted form",
+    )
+    .detail("answers are application/json or text/event-stream")
+}
+
+/// Under an `Idempotency-Key`, what [`other_body`] is under a delivery's id.
+pub(crate) fn key_reused() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "key-reused",
+        "Another request was made under this Idempotency-Key before",
+    )
+}
+
+pub(crate) fn request_in_flight() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "request-in-flight",
+        "A request with this Idempotency-Key is being handled",
+    )
+    .retry_after_seconds(IN_FLIGHT_RETRY)
+}
+
+pub(crate) fn question_not_stored() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "log-unavailable",
+        "The request could not be stored",
+    )
+    .detail("send the same request again, under the same Idempotency-Key")
+    .retry_after_seconds(AWAY_RETRY)
+}
+
+pub(crate) fn question_denied(decision_id: DecisionId) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "policy-denied",
+        "Policy does not allow this request",
+    )
+    .with("decision_id", decision_id.to_string())
+}
+
+/// The agent did not answer. What the caller asked wrongly is the caller's to
+/// mend; what the agent could not do is not.
+pub(crate) fn agent_failed(code: &str) -> Problem {
+    match code {
+        "deadline" => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "agent-deadline",
+            "The agent did not answer in time",
+        ),
+        "unreachable" | "invalid-output" => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "agent-unavailable",
+            "The agent gave no usable answer",
+        ),
+        _ => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "agent-refused",
+            "The agent did not do what was asked",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +181,17 @@ mod tests {
             policy_unavailable(),
             log_unavailable(),
             source_unusable(),
+            not_acceptable(),
+            batch_too_long(1),
+            key_reused(),
+            request_in_flight(),
+            question_not_stored(),
+            question_denied(DecisionId::derive(&["d"])),
+            agent_failed("deadline"),
+            agent_failed("unreachable"),
+            agent_failed("tool-error"),
+            platform_identity::not_authentic(),
+            platform_identity::insufficient_scope("read"),
             Problem::bad_request(""),
             Problem::not_found(""),
             Problem::method_not_allowed(),

@@ -133,6 +133,8 @@ impl Refusal {
                 at: self.at,
                 source: SOURCE.to_owned(),
                 traceparent: self.traceparent,
+                // Whoever sent it did not show who they are.
+                actor: None,
             },
             event: DeliveryEvent::Refused(refused),
         }

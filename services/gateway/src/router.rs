@@ -4,13 +4,24 @@ use platform_http::axum::Router;
 use platform_http::axum::routing::{get, post};
 
 use crate::gateway::Gateway;
-use crate::{ingest, openapi, status};
+use crate::{ingest, invoke, openapi, status};
 
-/// All that strangers can reach.
+/// All that strangers can reach. Senders are known by their signatures, users
+/// by their credentials.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/hooks/{source_id}", post(ingest::ingest))
+    let users = Router::new()
         .route("/v1/deliveries/{correlation_id}", get(status::status))
+        .route("/v1/agents/{agent}/invoke", post(invoke::invoke))
+        .route(
+            "/v1/executions/{id}",
+            get(invoke::lookup::execution).delete(invoke::lookup::cancel),
+        )
+        .with_state(gateway.clone());
+    let senders = Router::new()
+        .route("/hooks/{source_id}", post(ingest::ingest))
+        .route("/hooks/{source_id}/batch", post(ingest::batch::batch))
+        .with_state(gateway.clone());
+    platform_identity::protect(users, &gateway.identity)
+        .merge(senders)
         .route("/openapi.json", get(openapi::document))
-        .with_state(gateway)
 }

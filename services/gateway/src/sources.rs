@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain_kernel::{Space, TenantId};
+use domain_kernel::{CorrelationId, Space, TenantId};
 use domain_registry::{ResourceKind, Source};
 use platform_vault::Vault;
 use platform_webhooks::{Scheme, Verifier};
@@ -64,6 +64,21 @@ impl Sources {
         opened.retain(|id, _| snapshot.source(id).is_some());
         opened.insert(id.to_owned(), known.clone());
         Some(known)
+    }
+
+    /// Whether a source of `tenant` sent the delivery: its id follows from both.
+    pub(crate) fn sent(
+        &self,
+        tenant: &TenantId,
+        correlation: CorrelationId,
+        delivery_id: Option<&str>,
+    ) -> bool {
+        let snapshot = self.view.snapshot();
+        delivery_id.is_some_and(|delivery_id| {
+            snapshot
+                .of_tenant(ResourceKind::Source, tenant)
+                .any(|source| CorrelationId::of_delivery(&source.id, delivery_id) == correlation)
+        })
     }
 
     /// What refuses everything of a scheme, at the cost at which a source would.

@@ -10,27 +10,33 @@ use platform_http::Problem;
 use platform_http::axum::Json;
 use platform_http::axum::extract::rejection::PathRejection;
 use platform_http::axum::extract::{Path, State};
+use platform_identity::Asking;
 use projections_audit::Entry;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use crate::gateway::Gateway;
 
 const QUERY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The answer.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Progress {
+    #[schema(value_type = String, format = "uuid")]
     correlation_id: CorrelationId,
     /// `accepted`, `refused`, `running`, `compensating`, `succeeded`,
     /// `compensated` or `parked`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     source_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     delivery_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     event_type: Option<String>,
     /// In causal order.
     stages: Vec<Stage>,
@@ -39,17 +45,18 @@ pub(crate) struct Progress {
     outcomes: Vec<Outcome>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Stage {
     event: String,
     event_id: String,
     /// RFC 3339.
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     step: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Workflow {
     workflow_id: String,
     status: &'static str,
@@ -57,23 +64,34 @@ struct Workflow {
     changed_at: String,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Outcome {
     effect_id: String,
     /// `confirmed`, `failed` or `unknown`.
     status: &'static str,
     compensation: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     connector_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     remote_id: Option<String>,
 }
 
 /// `GET /v1/deliveries/{correlation_id}`
+#[utoipa::path(
+    get, path = "/v1/deliveries/{correlation_id}", operation_id = "delivery_status", tag = "webhooks",
+    summary = "How far a delivery has come",
+    params(("correlation_id" = String, Path)),
+    responses((status = 200, description = "What it has led to so far.", body = Progress)),
+    security(("credential" = []))
+)]
 pub(crate) async fn status(
     State(gateway): State<Arc<Gateway>>,
+    asking: Asking,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Progress>, Problem> {
+    asking.may("read")?;
     let unknown = || Problem::not_found("no delivery has this correlation id");
     let correlation: CorrelationId = id
         .ok()
@@ -89,12 +107,24 @@ pub(crate) async fn status(
         Err(_) => return Err(Problem::unavailable("progress cannot be looked up now")),
     };
     if !entries.is_empty() {
+        // What is another tenant's is not there.
+        if !entries.iter().all(|entry| asking.sees(&entry.tenant)) {
+            return Err(unknown());
+        }
         return Ok(Json(progress(correlation, &entries)));
     }
     // The read model may not have come so far: what was answered is accepted.
     let answer = gateway.idempotency.answer(correlation).await;
     let answer = answer.ok_or_else(unknown)?;
     let told: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let own = asking.0.and_then(|caller| caller.tenant);
+    if let Some(tenant) = own
+        && !gateway
+            .sources
+            .sent(&tenant, correlation, text(&told, "delivery_id").as_deref())
+    {
+        return Err(unknown());
+    }
     Ok(Json(Progress {
         delivery_id: text(&told, "delivery_id"),
         ..empty(correlation, "accepted")
@@ -243,6 +273,7 @@ mod tests {
             at: Timestamp::from_millis(1_700_000_000_000),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
             body,
             value_sha256: String::new(),
         }

@@ -9,12 +9,13 @@ use bench::{Bench, PATIENCE};
 use platform_config::Settings;
 use platform_http::reqwest::StatusCode;
 use platform_http::{Limits, bind, serve};
+use platform_identity::Identity;
 use platform_log::{Encoder, Producer};
 use platform_postgres::Pool;
 use platform_redis::Redis;
 use platform_vault::Vault;
 use projections_registry_view::RegistryView;
-use services_gateway::{Gateway, Parts, router};
+use services_gateway::{Gateway, Parts, Results, router};
 use tokio_util::sync::CancellationToken;
 
 /// Serves a gateway that reads the registry from the real broker and appends to
@@ -35,6 +36,8 @@ async fn serve_with_brokers(
         .iter()
         .map(|entry| (entry.topic, entry.name, entry.text));
     let parts = Parts {
+        identity: Identity::new(&settings.identity, view.clone()).unwrap(),
+        results: Results::default(),
         view,
         vault: Vault::from_settings(&settings.secrets, &settings.data_dir).unwrap(),
         redis: Redis::connect(&settings.redis).await.unwrap(),

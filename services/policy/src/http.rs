@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain_kernel::TenantId;
 use platform_http::{Component, Problem};
+use platform_identity::{Asking, Identity};
 use platform_rego::{Bundles, ENGINE};
 use projections_registry_view::RegistryView;
 use serde::Deserialize;
@@ -21,6 +22,8 @@ use crate::decide;
 use crate::record::Recorder;
 
 const TENANT: &str = "mesh-tenant";
+/// What a credential must open to ask.
+const SCOPE: &str = "policy:decide";
 const BUNDLE_DIGEST: HeaderName = HeaderName::from_static("mesh-bundle-digest");
 
 #[derive(Clone)]
@@ -31,11 +34,14 @@ pub(crate) struct Service {
     pub(crate) component: Component,
 }
 
-pub(crate) fn router(service: Service) -> Router {
-    Router::new()
+pub(crate) fn router(service: Service, identity: &Identity) -> Router {
+    let asked = Router::new()
         .route("/v1/data/{*path}", post(ask).get(ask_by_query))
+        .with_state(service.clone());
+    let health = Router::new()
         .route("/health", get(health))
-        .with_state(service)
+        .with_state(service);
+    platform_identity::protect(asked, identity).merge(health)
 }
 
 /// OPA's query parameters. Those that only change how much is told of the
@@ -54,6 +60,7 @@ async fn ask(
     State(service): State<Service>,
     Path(path): Path<String>,
     options: Result<Query<Options>, QueryRejection>,
+    asking: Asking,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -72,13 +79,16 @@ async fn ask(
         })?;
         members.remove("input")
     };
-    service.answer(&path, input, &options, &headers).await
+    service
+        .answer(&path, input, &options, &asking, &headers)
+        .await
 }
 
 async fn ask_by_query(
     State(service): State<Service>,
     Path(path): Path<String>,
     options: Result<Query<Options>, QueryRejection>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let options = read_options(options)?;
@@ -89,7 +99,9 @@ async fn ask_by_query(
         ),
         None => None,
     };
-    service.answer(&path, input, &options, &headers).await
+    service
+        .answer(&path, input, &options, &asking, &headers)
+        .await
 }
 
 async fn health(State(service): State<Service>) -> Response {
@@ -108,12 +120,14 @@ impl Service {
         path: &str,
         input: Option<Value>,
         options: &Options,
+        asking: &Asking,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
+        asking.may(SCOPE)?;
         if !self.view.is_caught_up() {
             return Err(unavailable("still reading the policies"));
         }
-        let tenant = self.tenant(headers)?;
+        let tenant = self.tenant(asking, headers)?;
         let snapshot = self.view.snapshot();
         let bundle =
             decide::bundle(&snapshot, &self.bundles, &tenant).map_err(|error| failed(&error))?;
@@ -133,7 +147,7 @@ impl Service {
             .increment(1);
         // An answer is given once it is on the log, and not otherwise.
         self.recorder
-            .record(tenant.clone(), decided)
+            .record(tenant.clone(), asking.actor(), decided)
             .await
             .map_err(|_| unavailable("the log does not take the decision"))?;
 
@@ -174,18 +188,24 @@ impl Service {
         Ok(response)
     }
 
-    /// Whose policies are asked: the header, or the only tenant there is.
-    fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, Problem> {
-        match headers.get(TENANT) {
-            Some(value) => value
-                .to_str()
-                .ok()
-                .filter(|tenant| !tenant.is_empty())
-                .map(TenantId::new)
-                .ok_or_else(|| invalid("the header Mesh-Tenant is not readable".to_owned())),
-            None => decide::only_tenant(&self.view)
-                .ok_or_else(|| invalid("the header Mesh-Tenant must name the tenant".to_owned())),
-        }
+    /// Whose policies are asked: the credential's tenant, the header, or the only
+    /// tenant there is.
+    fn tenant(&self, asking: &Asking, headers: &HeaderMap) -> Result<TenantId, Problem> {
+        let named = match headers.get(TENANT) {
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .ok()
+                    .filter(|tenant| !tenant.is_empty())
+                    .map(TenantId::new)
+                    .ok_or_else(|| invalid("the header Mesh-Tenant is not readable".to_owned()))?,
+            ),
+            None => None,
+        };
+        asking
+            .tenant(named)?
+            .or_else(|| decide::only_tenant(&self.view))
+            .ok_or_else(|| invalid("the header Mesh-Tenant must name the tenant".to_owned()))
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::{Limits, Readiness};
+use platform_identity::Identity;
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_rego::Bundles;
 use projections_registry_view::RegistryView;
@@ -71,13 +72,14 @@ pub async fn run(
         }
     });
 
+    let identity = Identity::new(&settings.identity, view.clone())?;
     let service = Service {
         view,
         bundles: Arc::new(Bundles::default()),
         recorder,
         component,
     };
-    let router = http::router(service).merge(readiness.router());
+    let router = http::router(service, &identity).merge(readiness.router());
     let served =
         platform_http::serve("policy", listener, router, Limits::default(), shutdown).await;
     stop.cancel();

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use domain_kernel::{CorrelationId, DecisionId, EventId, Metadata, Recorded, TenantId};
+use domain_kernel::{Actor, CorrelationId, DecisionId, EventId, Metadata, Recorded, TenantId};
 use domain_policy::{PolicyDecided, PolicyEvent};
 use platform_log::{Encoder, Producer};
 use schemas::Decisions;
@@ -56,6 +56,7 @@ impl Recorder {
     pub(crate) async fn record(
         &self,
         tenant: TenantId,
+        actor: Option<Actor>,
         decided: PolicyDecided,
     ) -> Result<(), NotRecorded> {
         let encoder = self.encoder.get().ok_or(NotRecorded)?;
@@ -72,6 +73,7 @@ impl Recorder {
                 at: platform_telemetry::now(),
                 source: SOURCE.to_owned(),
                 traceparent: platform_telemetry::current_traceparent(),
+                actor,
             },
             event: PolicyEvent::Decided(decided),
         };

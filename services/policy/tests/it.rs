@@ -93,6 +93,7 @@ impl Bench {
                 at: Timestamp::from_millis(1),
                 source: "/agentmesh/test".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: RegistryEvent::Defined(ResourceDefined {
                 id: id.to_owned(),

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::{Limits, Readiness};
+use platform_identity::Identity;
 use platform_log::{Encoder, Producer, SchemaRegistry};
 use platform_postgres::Pool;
 use platform_vault::Vault;
@@ -94,7 +95,9 @@ pub async fn run(
         }
     });
 
-    let router = http::router(service).merge(readiness.router());
+    let identity = Identity::new(&settings.identity, service.view.clone())?;
+    let router =
+        platform_identity::protect(http::router(service), &identity).merge(readiness.router());
     let served =
         platform_http::serve("registry", listener, router, Limits::default(), shutdown).await;
     stop.cancel();

@@ -43,7 +43,12 @@ pub(crate) fn check(
             }
             Ok(())
         }
-        Resource::Source(_) | Resource::Agent(_) | Resource::Connector(_) => Ok(()),
+        Resource::Source(_)
+        | Resource::Agent(_)
+        | Resource::Connector(_)
+        | Resource::Key(_)
+        | Resource::Issuer(_)
+        | Resource::Certificate(_) => Ok(()),
     }
 }
 

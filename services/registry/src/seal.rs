@@ -73,7 +73,11 @@ fn secrets_mut(resource: &mut Resource) -> Vec<(&mut Secret, String)> {
         Resource::Agent(_)
         | Resource::Policy(_)
         | Resource::Subscription(_)
-        | Resource::Workflow(_) => Vec::new(),
+        | Resource::Workflow(_)
+        // Of a key there is only a digest.
+        | Resource::Key(_)
+        | Resource::Issuer(_)
+        | Resource::Certificate(_) => Vec::new(),
     }
 }
 
@@ -84,7 +88,10 @@ fn find<'a>(resource: &'a Resource, id: &str) -> Option<&'a Secret> {
         Resource::Agent(_)
         | Resource::Policy(_)
         | Resource::Subscription(_)
-        | Resource::Workflow(_) => &[],
+        | Resource::Workflow(_)
+        | Resource::Key(_)
+        | Resource::Issuer(_)
+        | Resource::Certificate(_) => &[],
     };
     secrets.iter().find(|secret| secret.id == id)
 }

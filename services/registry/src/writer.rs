@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain_kernel::{CorrelationId, Decider as _, EventId, Metadata, Recorded, TenantId};
+use domain_kernel::{Actor, CorrelationId, Decider as _, EventId, Metadata, Recorded, TenantId};
 use domain_registry::{
     Action, Expected, RegistryCommand, RegistryDecider, RegistryEvent, RegistryRejection,
     RegistryState, ResourceKind,
@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) precondition: Precondition,
     /// None to retire.
     pub(crate) draft: Option<Draft>,
+    /// Who wants it, where that is known.
+    pub(crate) actor: Option<Actor>,
 }
 
 /// Under which condition; see RFC 9110, section 13.
@@ -90,6 +92,7 @@ impl Writer {
             tenant,
             precondition,
             draft,
+            actor,
         } = request;
         let snapshot = self.view.snapshot();
         let state = state_of(&snapshot, kind, &id);
@@ -109,8 +112,9 @@ impl Writer {
         let created = !events.is_empty() && !existed;
         for (event, version) in events.into_iter().zip(state.version + 1..) {
             let stream = format!("{}/{id}", kind.as_str());
-            self.append(self.record(tenant.clone(), stream, version, event))
-                .await?;
+            let mut recorded = self.record(tenant.clone(), stream, version, event);
+            recorded.meta.actor = actor.clone();
+            self.append(recorded).await?;
         }
         Ok(Written { created, warnings })
     }
@@ -175,6 +179,7 @@ impl Writer {
                 at,
                 source: SOURCE.to_owned(),
                 traceparent: platform_telemetry::current_traceparent(),
+                actor: None,
             },
             event,
         }

@@ -45,6 +45,8 @@ impl Registrar {
         self.put("connectors", "crm", connector).await?;
         let policy = json!({ "modules": { "ingest.rego": sample!("policies/ingest.rego") } });
         self.put("policies", "ingest", policy).await?;
+        let policy = json!({ "modules": { "invoke.rego": sample!("policies/invoke.rego") } });
+        self.put("policies", "invoke", policy).await?;
         self.workflow("support-ticket", sample!("workflows/support-ticket.yaml"))
             .await?;
         self.source(SOURCE).await

@@ -83,6 +83,7 @@ pub(crate) fn noted(key: &str, number: u64) -> Recorded<Noted> {
             at: Timestamp::from_micros(1_790_000_000_000_000),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event: Noted {
             key: key.to_owned(),

@@ -174,6 +174,7 @@ impl<P: Process> Staged<P> {
                 at: now,
                 source: process.source().to_owned(),
                 traceparent: cause.meta.traceparent.clone(),
+                actor: cause.meta.actor.clone(),
             };
             let recorded = Recorded { meta, event };
             evolve::<P>(entry, &recorded)?;

@@ -183,5 +183,6 @@ pub fn request_metadata(
         at: cause.at,
         source: source.to_owned(),
         traceparent: cause.traceparent.clone(),
+        actor: cause.actor.clone(),
     }
 }

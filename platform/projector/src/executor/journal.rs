@@ -85,6 +85,7 @@ impl<E: Executor> Journal<E> {
                 source: self.executor.source().to_owned(),
                 traceparent: platform_telemetry::current_traceparent()
                     .or_else(|| self.request.traceparent.clone()),
+                actor: self.request.actor.clone(),
             },
             event: answer,
         };

@@ -159,6 +159,7 @@ pub fn meta(kind: &str, stream: &str, version: u64) -> Metadata {
         at: Timestamp::from_micros(1_790_000_000_000_000),
         source: "/agentmesh/test".to_owned(),
         traceparent: None,
+        actor: None,
     }
 }
 

@@ -41,7 +41,7 @@ async fn federation(answers: Vec<(u16, Value)>) -> (Federation, Arc<AtomicU32>) 
         history_limit: 20,
     };
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (Federation::new(&settings).unwrap(), calls)
+    (Federation::new(&settings, None).unwrap(), calls)
 }
 
 async fn ask(federation: &Federation, within: Duration) -> Result<History, ExecutionFailure> {
@@ -49,7 +49,7 @@ async fn ask(federation: &Federation, within: Duration) -> Result<History, Execu
         tenant: &TenantId::new("acme"),
         space: &Space::new("support"),
         subject: "ada@example.com",
-        correlation: correlation(),
+        correlation: Some(correlation()),
     };
     federation.history(question, Instant::now() + within).await
 }

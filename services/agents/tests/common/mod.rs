@@ -97,6 +97,7 @@ impl Mesh {
                 at: platform_telemetry::now(),
                 source: "/test".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         };

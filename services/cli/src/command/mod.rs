@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 mod dev;
 mod down;
+pub(crate) mod keys;
 mod migrate;
 pub(crate) mod replay;
 mod schemas;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Trace(args) => trace::run(config, args).await,
         Command::Replay { action } => replay::run(config, action).await,
         Command::DeadLetters { action } => dead_letters::run(config, action).await,
+        Command::Keys { action } => keys::run(config, action).await,
         Command::Completions { shell } => completions::run(shell),
     }
 }

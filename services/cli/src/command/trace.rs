@@ -165,6 +165,7 @@ mod tests {
             at: Timestamp::from_millis(at_ms),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
             body: json!({ "step": name }),
             value_sha256: String::new(),
         }

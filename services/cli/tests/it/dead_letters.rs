@@ -72,6 +72,7 @@ fn accepted(delivery_id: &str) -> Recorded<DeliveryEvent> {
             at: Timestamp::from_millis(1_760_000_000_000),
             source: "/agentmesh/gateway".to_owned(),
             traceparent: None,
+            actor: None,
         },
         event: DeliveryEvent::Accepted(DeliveryAccepted {
             source_id: "zapier".to_owned(),

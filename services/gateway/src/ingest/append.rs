@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use domain_delivery::{DeliveryAccepted, DeliveryEvent, DeliveryRefused, RefusalReason};
-use domain_kernel::{CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp};
+use domain_execution::ExecutionRequest;
+use domain_kernel::{Actor, CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp};
 use domain_policy::{PolicyDecided, PolicyEvent};
 use platform_log::{Encoder, Outgoing, Producer};
-use schemas::{Decisions, Deliveries};
+use schemas::{Decisions, Deliveries, Executions};
 
 use crate::refusals::SOURCE;
 
@@ -43,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) correlation: CorrelationId,
     pub(crate) at: Timestamp,
     pub(crate) traceparent: Option<String>,
+    pub(crate) actor: Option<Actor>,
 }
 
 impl Appender {
@@ -71,6 +73,20 @@ impl Appender {
         decided: PolicyDecided,
         accepted: DeliveryAccepted,
     ) -> Result<(), NotAppended> {
+        let records = self.encode_accepted(context, decided, accepted)?;
+        self.append_all(records.into()).await
+    }
+
+    /// The records of a delivery that is accepted.
+    ///
+    /// # Errors
+    /// When one does not encode.
+    pub(super) fn encode_accepted(
+        &self,
+        context: &Context,
+        decided: PolicyDecided,
+        accepted: DeliveryAccepted,
+    ) -> Result<[Outgoing; 2], NotAppended> {
         let correlation = context.correlation.to_string();
         let decision = context.decision(decided);
         let delivery = Recorded {
@@ -81,7 +97,7 @@ impl Appender {
             ),
             event: DeliveryEvent::Accepted(accepted),
         };
-        self.append(&decision, &delivery).await
+        self.encode(&decision, &delivery)
     }
 
     /// Appends the decision and the refusal it led to. The same delivery may be
@@ -95,6 +111,20 @@ impl Appender {
         decided: PolicyDecided,
         refused: DeliveryRefused,
     ) -> Result<(), NotAppended> {
+        let records = self.encode_denied(context, decided, refused)?;
+        self.append_all(records.into()).await
+    }
+
+    /// The records of a delivery that policy denied.
+    ///
+    /// # Errors
+    /// When one does not encode.
+    pub(super) fn encode_denied(
+        &self,
+        context: &Context,
+        decided: PolicyDecided,
+        refused: DeliveryRefused,
+    ) -> Result<[Outgoing; 2], NotAppended> {
         debug_assert_eq!(refused.reason, RefusalReason::PolicyDenied);
         let at = context.at.as_micros().to_string();
         let id = EventId::derive(&[
@@ -108,25 +138,74 @@ impl Appender {
             meta: context.meta(id, Some(decision.meta.id), id.to_string()),
             event: DeliveryEvent::Refused(refused),
         };
-        self.append(&decision, &refusal).await
+        self.encode(&decision, &refusal)
     }
 
-    async fn append(
+    /// Appends a decision that nothing follows from.
+    ///
+    /// # Errors
+    /// When the log did not acknowledge it in time.
+    pub(crate) async fn decided(
+        &self,
+        context: &Context,
+        decided: PolicyDecided,
+    ) -> Result<(), NotAppended> {
+        let decision = self
+            .encoder
+            .encode::<Decisions>(&context.decision(decided))?;
+        self.append_all(vec![decision]).await
+    }
+
+    /// Appends the decision and the question to an agent that it allowed.
+    ///
+    /// # Errors
+    /// When the log did not acknowledge both in time.
+    pub(crate) async fn asked(
+        &self,
+        context: &Context,
+        decided: PolicyDecided,
+        requested: impl FnOnce(EventId) -> Recorded<ExecutionRequest>,
+    ) -> Result<(), NotAppended> {
+        let decision = context.decision(decided);
+        let requested = requested(decision.meta.id);
+        self.append_all(vec![
+            self.encoder.encode::<Decisions>(&decision)?,
+            self.encoder.encode::<Executions>(&requested)?,
+        ])
+        .await
+    }
+
+    /// Appends that an answer is no longer wanted.
+    ///
+    /// # Errors
+    /// When the log did not acknowledge it in time.
+    pub(crate) async fn cancelled(
+        &self,
+        cancelled: &Recorded<ExecutionRequest>,
+    ) -> Result<(), NotAppended> {
+        let cancelled = self.encoder.encode::<Executions>(cancelled)?;
+        self.append_all(vec![cancelled]).await
+    }
+
+    fn encode(
         &self,
         decision: &Recorded<PolicyEvent>,
         delivery: &Recorded<DeliveryEvent>,
-    ) -> Result<(), NotAppended> {
+    ) -> Result<[Outgoing; 2], NotAppended> {
+        Ok([
+            self.encoder.encode::<Decisions>(decision)?,
+            self.encoder.encode::<Deliveries>(delivery)?,
+        ])
+    }
+
+    /// Appends records and waits once for all of them.
+    ///
+    /// # Errors
+    /// When the log did not acknowledge all in time.
+    pub(super) async fn append_all(&self, batch: Vec<Outgoing>) -> Result<(), NotAppended> {
         if self.producer.in_flight() >= self.queue_limit {
             return Err(NotAppended::QueueFull);
         }
-        let batch: Vec<Outgoing> = vec![
-            self.encoder
-                .encode::<Decisions>(decision)
-                .map_err(NotAppended::from)?,
-            self.encoder
-                .encode::<Deliveries>(delivery)
-                .map_err(NotAppended::from)?,
-        ];
         match tokio::time::timeout(self.deadline, self.producer.append_all(batch)).await {
             Ok(appended) => appended.map(drop).map_err(NotAppended::from),
             Err(_) => Err(NotAppended::Deadline),
@@ -163,6 +242,7 @@ impl Context {
             at: self.at,
             source: SOURCE.to_owned(),
             traceparent: self.traceparent.clone(),
+            actor: self.actor.clone(),
         }
     }
 }

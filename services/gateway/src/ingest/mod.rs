@@ -2,10 +2,11 @@
 //! log, answer. Each stage is a file; here is their order.
 
 mod append;
+pub(crate) mod batch;
 mod describe;
 mod idempotency;
-mod json;
-mod limit;
+pub(crate) mod json;
+pub(crate) mod limit;
 mod policy;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain_delivery::{AuthMethod, DeliveryAccepted, DeliveryRefused, RefusalReason, RequestLine};
-use domain_kernel::{CorrelationId, Timestamp};
+use domain_kernel::{Actor, CorrelationId, Timestamp};
 use platform_http::axum::extract::rejection::PathRejection;
 use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
@@ -60,6 +61,23 @@ enum Accepted {
 }
 
 /// `POST /hooks/{source_id}`
+#[utoipa::path(
+    post, path = "/hooks/{source_id}", operation_id = "deliver", tag = "webhooks",
+    summary = "Deliver a webhook",
+    description = "The sender signs the raw body by the scheme its source is registered with. Answered with 202 only when the delivery is durable. Sending the same delivery again is always safe.",
+    params(
+        ("source_id" = String, Path),
+        ("webhook-id" = Option<String>, Header, description = "standard-webhooks: the same for every attempt of one delivery."),
+        ("webhook-timestamp" = Option<String>, Header, description = "standard-webhooks: seconds since 1970."),
+        ("webhook-signature" = Option<String>, Header, description = "standard-webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. Other schemes have headers of their own."),
+    ),
+    request_body(content_type = "application/json", content = serde_json::Value, description = "Any JSON, in the strict sense."),
+    responses(
+        (status = 200, description = "Slack's challenge, given back.", content_type = "text/plain", body = String),
+        (status = 202, description = "Durable. A repeat of the same delivery gets the same answer.", body = crate::openapi::shape::Accepted,
+            headers(("Idempotent-Replayed" = Option<String>, description = "`true` when it had been accepted before."))),
+    )
+)]
 pub(crate) async fn ingest(
     State(gateway): State<Arc<Gateway>>,
     source_id: Result<Path<String>, PathRejection>,
@@ -163,6 +181,7 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         correlation,
         at: platform_telemetry::now(),
         traceparent: delivered.traceparent,
+        actor: Some(Actor::new(format!("source:{}", source.id))),
     };
     let appended = Instant::now();
     if !decided.allow {

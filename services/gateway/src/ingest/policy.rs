@@ -65,9 +65,23 @@ impl Policies {
         body: Value,
         body_bytes: usize,
     ) -> Result<PolicyDecided, Unanswered> {
-        let bundle = self.bundle(&source.tenant)?;
         let input = input(source, authentic, description, quarantine, body, body_bytes);
-        let evaluation = Engine::evaluate(&bundle, PATH, &input)?;
+        self.ask(&source.tenant, correlation, PATH, input)
+    }
+
+    /// Asks the rule `path` of a tenant's policies. Undefined is no.
+    ///
+    /// # Errors
+    /// When the bundle does not compile or the evaluation fails.
+    pub(crate) fn ask(
+        &self,
+        tenant: &TenantId,
+        correlation: CorrelationId,
+        path: &str,
+        input: Value,
+    ) -> Result<PolicyDecided, Unanswered> {
+        let bundle = self.bundle(tenant)?;
+        let evaluation = Engine::evaluate(&bundle, path, &input)?;
         let allow = evaluation
             .result
             .as_ref()
@@ -77,7 +91,7 @@ impl Policies {
         let input = input.to_string();
         Ok(PolicyDecided {
             decision_id: decision_id(correlation, bundle.digest(), &input, allow),
-            path: PATH.to_owned(),
+            path: path.to_owned(),
             bundle_digest: bundle.digest().to_owned(),
             input: Json::from_text(input),
             reasons: reasons(evaluation.result.as_ref()),

@@ -50,8 +50,8 @@ allow := 1 if input.body.conflict
 pub(crate) struct Bench {
     pub(crate) settings: Settings,
     pub(crate) schemas: SchemaRegistry,
-    encoder: Encoder,
-    producer: Producer,
+    pub(crate) encoder: Encoder,
+    pub(crate) producer: Producer,
     _bed: TestBed,
 }
 
@@ -177,7 +177,7 @@ impl Bench {
         })
     }
 
-    async fn register(&self, tenant: &str, id: &str, resource: Resource) {
+    pub(crate) async fn register(&self, tenant: &str, id: &str, resource: Resource) {
         let stream = format!("{}/{id}", resource.kind().as_str());
         let event = Recorded {
             meta: Metadata {
@@ -190,6 +190,7 @@ impl Bench {
                 at: Timestamp::from_millis(0),
                 source: "/agentmesh/test".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: RegistryEvent::Defined(ResourceDefined {
                 id: id.to_owned(),
@@ -238,7 +239,7 @@ impl Bench {
     }
 
     /// All events of a topic.
-    async fn events<C: Codec>(&self) -> Vec<Recorded<C::Event>> {
+    pub(crate) async fn events<C: Codec>(&self) -> Vec<Recorded<C::Event>> {
         let partitions = i32::try_from(self.settings.kafka.partitions).unwrap();
         let from = (0..partitions).map(|partition| (partition, 0));
         let mut reader = PartitionReader::open(&self.settings.kafka, C::TOPIC, from).unwrap();

@@ -4,12 +4,16 @@
 
 mod agent;
 mod call;
+mod certificate;
 mod check;
 mod connector;
 mod duration;
 mod expression;
 mod fields;
+mod issuer;
+mod key;
 mod policy;
+mod scopes;
 mod secret;
 mod source;
 mod subscription;
@@ -65,6 +69,9 @@ pub(crate) fn read(kind: ResourceKind, media: Media, body: &[u8]) -> Result<Draf
         ResourceKind::Subscription => subscription::read(&mut fields),
         ResourceKind::Workflow => workflow::read(&mut fields, &mut warnings),
         ResourceKind::Connector => connector::read(&mut fields, &mut clear),
+        ResourceKind::Key => key::read(&mut fields),
+        ResourceKind::Issuer => issuer::read(&mut fields),
+        ResourceKind::Certificate => certificate::read(&mut fields),
     };
     fields.finish();
     if issues.is_empty() {
@@ -87,6 +94,9 @@ pub(crate) fn show(resource: &Resource) -> Value {
         Resource::Subscription(subscription) => subscription::show(subscription),
         Resource::Workflow(workflow) => workflow::show(workflow),
         Resource::Connector(connector) => connector::show(connector),
+        Resource::Key(key) => key::show(key),
+        Resource::Issuer(issuer) => issuer::show(issuer),
+        Resource::Certificate(certificate) => certificate::show(certificate),
     }
 }
 

@@ -311,3 +311,44 @@ fn what_is_shown_can_be_put_again() {
         .unwrap();
     assert_eq!(again.resource, draft.resource);
 }
+
+#[test]
+fn callers_are_checked() {
+    let key = json!({
+        "subject": "ada", "scopes": ["invoke", "read"], "secret_sha256": "0f".repeat(32),
+        "expires_at": "2030-01-01T00:00:00Z",
+    });
+    assert_eq!(pointers(ResourceKind::Key, &key), [""; 0]);
+    let draft = read_json(ResourceKind::Key, &key).ok().unwrap();
+    // Nothing of the secret is shown, not even its digest.
+    assert!(!show(&draft.resource).to_string().contains("0f0f"));
+    let wrong = json!({
+        "subject": "a b", "scopes": ["invoke", "invoke", "fly"], "secret_sha256": "0F",
+        "expires_at": "soon", "secret": "in clear",
+    });
+    assert_eq!(
+        pointers(ResourceKind::Key, &wrong),
+        [
+            "/subject",
+            "/scopes/1",
+            "/scopes/2",
+            "/secret_sha256",
+            "/expires_at",
+            "/secret"
+        ]
+    );
+    let issuer =
+        json!({"url": "https://login.example.com", "audiences": ["mesh"], "scopes": ["*"]});
+    assert_eq!(pointers(ResourceKind::Issuer, &issuer), [""; 0]);
+    // An issuer without encryption could be anybody; one that shares its secret as well.
+    let wrong = json!({
+        "url": "http://login.example.com", "scopes": ["read"], "algorithms": ["RS256", "HS256"],
+    });
+    assert_eq!(
+        pointers(ResourceKind::Issuer, &wrong),
+        ["/url", "/audiences", "/algorithms/1"]
+    );
+    let certificate =
+        json!({"name": "CN=billing, O=Acme", "subject": "billing", "scopes": ["read"]});
+    assert_eq!(pointers(ResourceKind::Certificate, &certificate), [""; 0]);
+}

@@ -15,6 +15,7 @@ use axum::routing::get;
 use domain_kernel::TenantId;
 use domain_registry::ResourceKind;
 use platform_http::Problem;
+use platform_identity::Asking;
 use projections_registry_view::{Entry, RegistryView};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ use crate::writer::{Request, Writer};
 
 /// The header that names whose resource it is.
 const TENANT: &str = "mesh-tenant";
+/// What a credential must open to look, and to change something.
+const READ: &str = "registry:read";
+const WRITE: &str = "registry:write";
 const DEFAULT_PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
 
@@ -54,10 +58,12 @@ async fn list(
     State(service): State<Service>,
     Path(kinds): Path<String>,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    asking.may(READ)?;
     let kind = kind_of(&kinds)?;
-    let tenant = tenant_of(&headers)?;
+    let tenant = tenant_of(&asking, &headers)?;
     let Query(page) = page.map_err(|error| Problem::bad_request(error.body_text()))?;
     service.readable()?;
     let limit = page.limit.unwrap_or(DEFAULT_PAGE);
@@ -86,10 +92,12 @@ async fn list(
 async fn read(
     State(service): State<Service>,
     Path((kinds, id)): Path<(String, String)>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    asking.may(READ)?;
     let kind = kind_of(&kinds)?;
-    let tenant = tenant_of(&headers)?;
+    let tenant = tenant_of(&asking, &headers)?;
     service.readable()?;
     let entry = service.entry(kind, &id, &tenant)?;
     let tag = [(ETAG, precondition::etag(entry.version))];
@@ -102,11 +110,13 @@ async fn read(
 async fn define(
     State(service): State<Service>,
     Path((kinds, id)): Path<(String, String)>,
+    asking: Asking,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
+    asking.may(WRITE)?;
     let kind = kind_of(&kinds)?;
-    let tenant = tenant_of(&headers)?;
+    let tenant = tenant_of(&asking, &headers)?;
     let precondition = precondition::of_change(&headers)?;
     let media = media_of(kind, &headers)?;
     let body = body.map_err(|error| Problem::of_status(error.status()))?;
@@ -121,6 +131,7 @@ async fn define(
             tenant: tenant.clone(),
             precondition,
             draft: Some(draft),
+            actor: asking.actor(),
         })
         .await?;
     let entry = service.entry(kind, &id, &tenant)?;
@@ -146,10 +157,12 @@ async fn define(
 async fn retire(
     State(service): State<Service>,
     Path((kinds, id)): Path<(String, String)>,
+    asking: Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    asking.may(WRITE)?;
     let kind = kind_of(&kinds)?;
-    let tenant = tenant_of(&headers)?;
+    let tenant = tenant_of(&asking, &headers)?;
     let precondition = precondition::of_change(&headers)?;
     service
         .write(Request {
@@ -158,6 +171,7 @@ async fn retire(
             tenant,
             precondition,
             draft: None,
+            actor: asking.actor(),
         })
         .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -242,20 +256,28 @@ const fn plural(kind: ResourceKind) -> &'static str {
         ResourceKind::Subscription => "subscriptions",
         ResourceKind::Workflow => "workflows",
         ResourceKind::Connector => "connectors",
+        ResourceKind::Key => "keys",
+        ResourceKind::Issuer => "issuers",
+        ResourceKind::Certificate => "certificates",
     }
 }
 
-fn tenant_of(headers: &HeaderMap) -> Result<TenantId, Problem> {
-    let tenant = headers
-        .get(TENANT)
-        .and_then(|value| value.to_str().ok())
-        .filter(|tenant| form::is_name(tenant));
-    tenant.map(TenantId::new).ok_or_else(|| {
+/// Whose resources are meant: the credential's tenant, or the one that is named.
+fn tenant_of(asking: &Asking, headers: &HeaderMap) -> Result<TenantId, Problem> {
+    let wrong = || {
         Problem::bad_request(format!(
             "the header Mesh-Tenant must name the tenant: it {}",
             form::NAME_RULE
         ))
-    })
+    };
+    let named = match headers.get(TENANT) {
+        None => None,
+        Some(value) => {
+            let name = value.to_str().ok().filter(|tenant| form::is_name(tenant));
+            Some(TenantId::new(name.ok_or_else(wrong)?))
+        }
+    };
+    asking.tenant(named)?.ok_or_else(wrong)
 }
 
 /// How the body is written, by its declared type; JSON when none is declared.

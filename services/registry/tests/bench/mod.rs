@@ -173,6 +173,7 @@ impl Bench {
                 at: Timestamp::from_millis(1),
                 source: "/agentmesh/zombie".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event: RegistryEvent::Defined(ResourceDefined {
                 id: agent.to_owned(),

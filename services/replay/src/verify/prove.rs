@@ -16,7 +16,8 @@ use super::sources::{SourceHistory, SourceVersion};
 pub(crate) enum Proof {
     /// A secret explains the signature.
     Signature,
-    /// The sender signed nothing; the body is the one whose digest was recorded.
+    /// The sender signed nothing, or more than this; the body is the one whose
+    /// digest was recorded.
     Digest,
 }
 
@@ -81,7 +82,12 @@ impl Prover {
         {
             return Err(Unproven::Correlation);
         }
-        if matches!(delivery.auth, AuthMethod::Bearer | AuthMethod::Mtls) {
+        // Of a batch the signature stands for the whole, of which this is a part.
+        let of_batch = delivery
+            .signed_headers
+            .iter()
+            .any(|(name, _)| name == "mesh-batch-sha256");
+        if of_batch || matches!(delivery.auth, AuthMethod::Bearer | AuthMethod::Mtls) {
             return Ok(Proof::Digest);
         }
         let key_id = delivery.key_id.as_deref().ok_or(Unproven::NoKeyId)?;

@@ -6,6 +6,7 @@
 mod compensation;
 mod duplicates;
 mod happy;
+mod invoke;
 mod merging;
 mod refusals;
 

@@ -2,7 +2,7 @@ use crate::{Finding, Workspace};
 
 /// Each driver, and the one crate that owns it. Everybody else goes through
 /// that crate, so an upgrade or an exchange of the driver is one crate's matter.
-const OWNERS: [(&str, &str); 11] = [
+const OWNERS: [(&str, &str); 12] = [
     ("rdkafka", "platform/log"),
     ("tokio-postgres", "platform/postgres"),
     ("deadpool-postgres", "platform/postgres"),
@@ -14,6 +14,7 @@ const OWNERS: [(&str, &str); 11] = [
     ("rmcp", "platform/mcp"),
     ("cel", "platform/cel"),
     ("aes-gcm", "platform/vault"),
+    ("jsonwebtoken", "platform/identity"),
 ];
 
 /// A driver is named in its owner's manifest only.

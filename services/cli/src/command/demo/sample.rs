@@ -79,6 +79,8 @@ pub(super) async fn register(
     resources.push(("connectors", "crm", connector));
     let policy = json!({ "modules": { "ingest.rego": sample!("policies/ingest.rego") } });
     resources.push(("policies", "ingest", policy));
+    let policy = json!({ "modules": { "invoke.rego": sample!("policies/invoke.rego") } });
+    resources.push(("policies", "invoke", policy));
     let workflow = json!({ "yaml": sample!("workflows/support-ticket.yaml") });
     resources.push(("workflows", "support-ticket", workflow));
     // Last, so that nothing is accepted before all that handles it is there.
@@ -88,16 +90,17 @@ pub(super) async fn register(
 
     for (kinds, id, resource) in &resources {
         let url = format!("http://{}/v1/{kinds}/{id}", settings.registry.listen);
-        let response = http
+        let mut request = http
             .put(&url)
             .header("mesh-tenant", TENANT)
             .header(header::CONTENT_TYPE, "application/json")
-            .json(resource)
-            .send()
-            .await
-            .with_context(|| {
-                format!("the registry at {url} cannot be reached; is `agentmesh dev` running?")
-            })?;
+            .json(resource);
+        if let Some(root) = &settings.identity.root_key {
+            request = request.bearer_auth(root.expose());
+        }
+        let response = request.send().await.with_context(|| {
+            format!("the registry at {url} cannot be reached; is `agentmesh dev` running?")
+        })?;
         let status = response.status();
         let answer = response.text().await?;
         ensure!(

@@ -332,6 +332,7 @@ mod tests {
             at: Timestamp::from_millis(at_ms),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
+            actor: None,
             body: json!({ "remote_id": "1001", "reason": "no" }),
             value_sha256: String::new(),
         }

@@ -12,10 +12,10 @@ use super::remember::{Remembering, Write, Writes};
 use crate::metrics;
 
 /// How long Postgres may take to tell whether it knows an id.
-const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// First byte of the value in Redis.
-const IN_FLIGHT: u8 = b'F';
+pub(super) const IN_FLIGHT: u8 = b'F';
 const ANSWERED: u8 = b'A';
 
 /// SHA-256 of a delivery's body.
@@ -27,7 +27,7 @@ impl BodyDigest {
         Self(digest)
     }
 
-    fn from_hex(digits: &str) -> Option<Self> {
+    pub(super) fn from_hex(digits: &str) -> Option<Self> {
         let mut digest = [0; 32];
         hex::decode_to_slice(digits, &mut digest).ok()?;
         Some(Self(digest))
@@ -81,24 +81,24 @@ pub(crate) struct Unavailable;
 /// The memory of what was answered.
 #[derive(Debug)]
 pub(crate) struct Idempotency {
-    local: LocalSet,
-    redis: Redis,
-    pool: Pool,
+    pub(super) local: LocalSet,
+    pub(super) redis: Redis,
+    pub(super) pool: Pool,
     writes: Writes,
-    in_flight_ttl: Duration,
-    public_url: String,
+    pub(super) in_flight_ttl: Duration,
+    pub(super) public_url: String,
 }
 
 /// The right to handle one delivery. Dropped without an answer, it is as if the
 /// delivery had never come.
 #[derive(Debug)]
 pub(crate) struct Ticket<'a> {
-    idempotency: &'a Idempotency,
-    correlation: CorrelationId,
-    digest: BodyDigest,
+    pub(super) idempotency: &'a Idempotency,
+    pub(super) correlation: CorrelationId,
+    pub(super) digest: BodyDigest,
     /// Whether a marker may stand in Redis.
-    marked: bool,
-    answered: bool,
+    pub(super) marked: bool,
+    pub(super) answered: bool,
 }
 
 impl Idempotency {
@@ -176,6 +176,15 @@ impl Idempotency {
         decode(&value).map(|(_, answer)| answer)
     }
 
+    /// From now on a repeat gets `answer`, here and, behind it, everywhere.
+    pub(super) fn remember(&self, correlation: CorrelationId, digest: BodyDigest, answer: &Answer) {
+        self.local.answered(correlation, digest, answer);
+        self.writes.push(Write::Answer {
+            key: key(correlation),
+            value: encode(digest, answer),
+        });
+    }
+
     /// Sets the marker in Redis, or tells what is there already.
     async fn mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
         let key = key(correlation);
@@ -250,15 +259,9 @@ impl Ticket<'_> {
         self.keep(self.digest, answer);
     }
 
-    fn keep(&mut self, digest: BodyDigest, answer: &Answer) {
+    pub(super) fn keep(&mut self, digest: BodyDigest, answer: &Answer) {
         self.answered = true;
-        self.idempotency
-            .local
-            .answered(self.correlation, digest, answer);
-        self.idempotency.writes.push(Write::Answer {
-            key: key(self.correlation),
-            value: encode(digest, answer),
-        });
+        self.idempotency.remember(self.correlation, digest, answer);
     }
 }
 
@@ -290,7 +293,11 @@ enum MarkerUnknown {
     MayBeSet,
 }
 
-fn repeat<'a>(recognised_by: &'static str, same_body: bool, answer: Answer) -> Claim<'a> {
+pub(super) fn repeat<'a>(
+    recognised_by: &'static str,
+    same_body: bool,
+    answer: Answer,
+) -> Claim<'a> {
     metrics::repeat(recognised_by);
     if same_body {
         Claim::Repeat(answer)
@@ -299,7 +306,7 @@ fn repeat<'a>(recognised_by: &'static str, same_body: bool, answer: Answer) -> C
     }
 }
 
-fn key(correlation: CorrelationId) -> String {
+pub(super) fn key(correlation: CorrelationId) -> String {
     format!("idempotency:{correlation}")
 }
 
@@ -313,7 +320,7 @@ fn encode(digest: BodyDigest, answer: &Answer) -> Vec<u8> {
 }
 
 /// None for a marker, and for whatever else: it counts as in flight until it expires.
-fn decode(value: &[u8]) -> Option<(BodyDigest, Answer)> {
+pub(super) fn decode(value: &[u8]) -> Option<(BodyDigest, Answer)> {
     let (&ANSWERED, rest) = value.split_first()? else {
         return None;
     };

@@ -8,6 +8,8 @@
 
 mod claim;
 mod local;
+mod many;
+mod recall;
 mod remember;
 
 pub(crate) use claim::{Answer, BodyDigest, Claim, Idempotency};

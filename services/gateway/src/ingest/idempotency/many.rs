@@ -1,0 +1,140 @@
+//! The claims of a whole batch: one question to Redis and one to Postgres,
+//! however many deliveries there are.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain_kernel::CorrelationId;
+use platform_redis::Script;
+use tracing::warn;
+
+use super::claim::{
+    Answer, BodyDigest, Claim, IN_FLIGHT, Idempotency, LOOKUP_DEADLINE, Ticket, Unavailable,
+    decode, key, repeat,
+};
+use super::local::Known;
+use crate::metrics;
+
+/// Sets the markers that are missing; tells of each key what was there before,
+/// an empty text where there was nothing.
+static MARK: Script = Script::new(
+    "local found = {}
+     for i, key in ipairs(KEYS) do
+         if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
+             found[i] = ''
+         else
+             found[i] = redis.call('GET', key) or ARGV[1]
+         end
+     end
+     return found",
+);
+
+impl Idempotency {
+    /// Claims each delivery, in their order. A delivery that is named twice is
+    /// in flight the second time.
+    ///
+    /// # Errors
+    /// When neither Redis nor Postgres answers.
+    pub(crate) async fn claim_all(
+        &self,
+        deliveries: &[(CorrelationId, BodyDigest)],
+    ) -> Result<Vec<Claim<'_>>, Unavailable> {
+        let mut claims: Vec<Option<Claim<'_>>> = Vec::with_capacity(deliveries.len());
+        let mut open = Vec::new();
+        let mut tickets = Vec::new();
+        for (index, (correlation, digest)) in deliveries.iter().enumerate() {
+            claims.push(match self.local.begin(*correlation) {
+                Known::Nothing => {
+                    open.push((index, *correlation, *digest));
+                    tickets.push(Ticket {
+                        idempotency: self,
+                        correlation: *correlation,
+                        digest: *digest,
+                        // Until the answer says otherwise: the caller may go away.
+                        marked: true,
+                        answered: false,
+                    });
+                    None
+                }
+                Known::InFlight => Some(Claim::InFlight),
+                Known::Answered(first, answer) => Some(repeat("local", first == *digest, answer)),
+            });
+        }
+        if !open.is_empty() {
+            let ids: Vec<CorrelationId> = open.iter().map(|(_, id, _)| *id).collect();
+            let (marked, stored) = tokio::join!(self.mark_all(&ids), self.lookup_all(&ids));
+            if marked.is_none() && stored.is_none() {
+                return Err(Unavailable);
+            }
+            for (place, ((index, id, digest), mut ticket)) in
+                open.into_iter().zip(tickets).enumerate()
+            {
+                let before = marked.as_ref().map(|found| found[place].as_slice());
+                ticket.marked = before.is_none_or(<[u8]>::is_empty);
+                let known = stored.as_ref().and_then(|stored| stored.get(&id));
+                claims[index] = Some(match (known, before) {
+                    (Some((first, answer)), _) => {
+                        ticket.keep(*first, answer);
+                        repeat("postgres", *first == digest, answer.clone())
+                    }
+                    (None, None | Some([])) => Claim::First(ticket),
+                    (None, Some(value)) => match decode(value) {
+                        Some((first, answer)) => {
+                            ticket.answered = true;
+                            self.local.answered(id, first, &answer);
+                            repeat("redis", first == digest, answer)
+                        }
+                        None => Claim::InFlight,
+                    },
+                });
+            }
+        }
+        Ok(claims.into_iter().flatten().collect())
+    }
+
+    /// What stood under each key before; none when Redis does not say.
+    async fn mark_all(&self, ids: &[CorrelationId]) -> Option<Vec<Vec<u8>>> {
+        let names: Vec<String> = ids.iter().map(|id| key(*id)).collect();
+        let ttl = self.in_flight_ttl.as_millis().to_string().into_bytes();
+        let marked = self
+            .redis
+            .eval::<Vec<Vec<u8>>>(&MARK, &names, vec![vec![IN_FLIGHT], ttl])
+            .await;
+        match marked {
+            Ok(found) if found.len() == ids.len() => Some(found),
+            Ok(_) => None,
+            Err(error) => {
+                warn!(error = %error, "a batch is not marked");
+                metrics::idempotency_store_away("redis");
+                None
+            }
+        }
+    }
+
+    /// What the read model knows of them; none when Postgres does not say.
+    async fn lookup_all(
+        &self,
+        ids: &[CorrelationId],
+    ) -> Option<HashMap<CorrelationId, (BodyDigest, Answer)>> {
+        // A whole batch may take a little longer than one.
+        let deadline = LOOKUP_DEADLINE + Duration::from_secs(1);
+        let asked = projections_deliveries::accepted_of(&self.pool, ids);
+        let found = match tokio::time::timeout(deadline, asked).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                warn!(error = %error, cause = ?error, "deliveries cannot be looked up");
+                metrics::idempotency_store_away("postgres");
+                return None;
+            }
+            Err(_) => {
+                metrics::idempotency_store_away("postgres");
+                return None;
+            }
+        };
+        let known = found.into_iter().filter_map(|(id, delivery_id, sha256)| {
+            let answer = Answer::new(id, &delivery_id, &self.public_url);
+            Some((id, (BodyDigest::from_hex(&sha256)?, answer)))
+        });
+        Some(known.collect())
+    }
+}
