@@ -41,7 +41,7 @@ fn code(settings: &Settings, arguments: &[&str]) -> i32 {
 }
 
 fn listed(settings: &Settings, more: &[&str]) -> Vec<Value> {
-    let arguments = [&["dead-letters", "list", "--json"], more].concat();
+    let arguments = [&["dead-letters", "list", "--json"][..], more].concat();
     said(settings, &arguments)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
