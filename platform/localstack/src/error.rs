@@ -8,6 +8,8 @@ pub enum Error {
     NotInstalled { what: String },
     #[error("port {port}, wanted for {server}, is taken")]
     PortTaken { server: &'static str, port: u16 },
+    #[error("this stack has no server {server} of its own")]
+    UnknownServer { server: String },
     #[error("no free port could be found")]
     NoFreePort {
         #[source]

@@ -1,5 +1,5 @@
 //! The servers AgentMesh stands on, as child processes of this machine: Kafka
-//! (KRaft, one node), the Apicurio schema registry, Postgres and Redis. No
+//! (KRaft, one node or three), the Apicurio schema registry, Postgres and Redis. No
 //! container engine is needed; `deploy/local/install.sh` fetches what they are
 //! made of.
 //!

@@ -15,6 +15,12 @@ pub struct StackOptions {
     /// directory.
     pub keep: bool,
     pub durability: Durability,
+    /// How many nodes Kafka has, each of them broker and controller: from 1 to
+    /// 3. With 3, what is acknowledged is on two of them.
+    pub kafka_nodes: usize,
+    /// The ports where clients are told to find the nodes, for whoever puts
+    /// something in between. Empty: where they listen.
+    pub kafka_advertised: Vec<u16>,
     pub given: Given,
     /// How long each server may take until it answers.
     pub start_timeout: Duration,
@@ -30,6 +36,8 @@ impl StackOptions {
             ports: Ports::Standard,
             keep: true,
             durability: Durability::Full,
+            kafka_nodes: 1,
+            kafka_advertised: Vec::new(),
             given: Given::from_env(),
             start_timeout: Duration::from_secs(180),
         }

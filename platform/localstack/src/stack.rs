@@ -15,7 +15,15 @@ pub struct Stack {
     endpoints: Endpoints,
     /// In the order they were started. Empty when all servers are given.
     servers: Vec<Server>,
+    /// What it was launched with; none when it was found running.
+    launched: Option<Launched>,
     detached: bool,
+}
+
+#[derive(Debug)]
+struct Launched {
+    site: Site,
+    ports: Chosen,
 }
 
 /// What `agentmesh stack status` says of one server.
@@ -127,6 +135,74 @@ impl Stack {
         Ok(())
     }
 
+    /// The process of a server, to be signalled.
+    pub fn process(&self, name: &str) -> Option<&Identity> {
+        let server = self.servers.iter().find(|server| server.name == name)?;
+        Some(&server.identity)
+    }
+
+    /// Where a server of its own keeps its data, if it has it in the directory.
+    pub fn server_dir(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
+    }
+
+    /// Ends one server as a power cut would, for tests.
+    ///
+    /// # Errors
+    /// When there is no such server, or not even SIGKILL helps.
+    pub async fn kill_server(&mut self, name: &str) -> Result<(), Error> {
+        let server = self.server(name)?;
+        let pid = server.identity.pid;
+        server.kill().await.map_err(|source| Error::Stop {
+            server: name.to_owned(),
+            pid,
+            source,
+        })
+    }
+
+    /// Ends one server in the way that lets it finish its writes, for tests.
+    ///
+    /// # Errors
+    /// When there is no such server, or it outlives even SIGKILL.
+    pub async fn stop_server(&mut self, name: &str) -> Result<(), Error> {
+        self.server(name)?.stop().await
+    }
+
+    /// Starts one server again over its data, on its port.
+    ///
+    /// # Errors
+    /// When there is no such server, this process did not start the stack, or
+    /// the server does not come up.
+    pub async fn start_server(&mut self, name: &str) -> Result<(), Error> {
+        let unknown = || Error::UnknownServer {
+            server: name.to_owned(),
+        };
+        let Launched { site, ports } = self.launched.as_ref().ok_or_else(unknown)?;
+        let at = self.servers.iter().position(|server| server.name == name);
+        let at = at.ok_or_else(unknown)?;
+        let started = match name {
+            postgres::NAME => postgres::launch(site, ports.postgres).await?,
+            redis::NAME => redis::launch(site, ports.redis).await?,
+            schema_registry::NAME => {
+                let database = &self.endpoints.database_url;
+                schema_registry::launch(site, ports.schema_registry, database).await?
+            }
+            kafka => {
+                let number = kafka::NAMES.iter().position(|known| *known == kafka);
+                kafka::relaunch(site, &ports.kafka, number.ok_or_else(unknown)?).await?
+            }
+        };
+        self.servers[at] = started;
+        self.record()
+    }
+
+    fn server(&mut self, name: &str) -> Result<&mut Server, Error> {
+        let found = self.servers.iter_mut().find(|server| server.name == name);
+        found.ok_or_else(|| Error::UnknownServer {
+            server: name.to_owned(),
+        })
+    }
+
     fn serves(&self, given: &Given) -> bool {
         let same = |given: &Option<String>, ours: &String| given.as_ref().is_none_or(|g| g == ours);
         same(&given.kafka_brokers, &self.endpoints.kafka_brokers)
@@ -151,6 +227,7 @@ impl Stack {
                 keep: state.keep,
                 endpoints: state.endpoints,
                 servers,
+                launched: None,
                 detached: true,
             }));
         }
@@ -192,10 +269,14 @@ impl Stack {
         };
         let log = async {
             match &given.kafka_brokers {
-                Some(brokers) => Ok((None, brokers.clone())),
+                Some(brokers) => Ok((Vec::new(), brokers.clone())),
                 None => {
-                    let server = kafka::launch(&site, ports.kafka, ports.controller).await?;
-                    Ok((Some(server), format!("127.0.0.1:{}", ports.kafka)))
+                    let servers = kafka::launch(&site, &ports.kafka).await?;
+                    let brokers = ports.kafka.iter();
+                    let brokers: Vec<String> = brokers
+                        .map(|node| format!("127.0.0.1:{}", node.advertised))
+                        .collect();
+                    Ok((servers, brokers.join(",")))
                 }
             }
         };
@@ -223,8 +304,8 @@ impl Stack {
             Err(error) => failure = Some(error),
         }
         match log {
-            Ok((server, brokers)) => {
-                servers.extend(server);
+            Ok((started, brokers)) => {
+                servers.extend(started);
                 kafka_brokers = brokers;
             }
             Err(error) => failure = Some(error),
@@ -240,7 +321,7 @@ impl Stack {
             return Err(abandon(servers, error).await);
         }
         let stack = Self {
-            data_dir: site.data_dir,
+            data_dir: site.data_dir.clone(),
             keep: options.keep,
             endpoints: Endpoints {
                 kafka_brokers,
@@ -249,6 +330,7 @@ impl Stack {
                 redis_url,
             },
             servers,
+            launched: Some(Launched { site, ports }),
             detached: false,
         };
         stack.record()?;
@@ -283,9 +365,9 @@ impl Drop for Stack {
 }
 
 /// Ports for the servers, chosen together so that none is chosen twice.
+#[derive(Debug)]
 struct Chosen {
-    kafka: u16,
-    controller: u16,
+    kafka: Vec<kafka::Node>,
     schema_registry: u16,
     postgres: u16,
     redis: u16,
@@ -314,12 +396,22 @@ impl Chosen {
                 free.exactly("Redis", redis)?,
             ),
         };
+        let mut nodes = Vec::new();
+        for number in 0..options.kafka_nodes.clamp(1, kafka::NAMES.len()) {
+            let port = if number == 0 { kafka } else { free.any()? };
+            let advertised = options.kafka_advertised.get(number);
+            nodes.push(kafka::Node {
+                port,
+                advertised: advertised.copied().unwrap_or(port),
+                inner: free.any()?,
+                controller: free.any()?,
+            });
+        }
         Ok(Self {
-            kafka,
+            kafka: nodes,
             schema_registry,
             postgres,
             redis,
-            controller: free.any()?,
         })
     }
 }
@@ -335,15 +427,11 @@ async fn abandon(mut servers: Vec<Server>, error: Error) -> Error {
 }
 
 fn attached(state: ServerState) -> Option<Server> {
-    let names = [
-        kafka::NAME,
-        schema_registry::NAME,
-        postgres::NAME,
-        redis::NAME,
-    ];
+    let others = [schema_registry::NAME, postgres::NAME, redis::NAME];
+    let mut names = kafka::NAMES.into_iter().chain(others);
     let identity: Identity = state.identity;
     Some(Server {
-        name: names.into_iter().find(|name| *name == state.name)?,
+        name: names.find(|name| *name == state.name)?,
         port: state.port,
         identity,
         log: state.log,

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use platform_config::{Secret, Settings};
-use platform_localstack::execute_sql;
+use platform_localstack::{Endpoints, execute_sql};
 use tempfile::TempDir;
 
 use crate::{free_port, shared_endpoints};
@@ -30,7 +30,14 @@ impl TestBed {
     /// # Errors
     /// When the servers cannot be started or the database cannot be created.
     pub async fn new(name: &str) -> anyhow::Result<Self> {
-        let endpoints = shared_endpoints().await?;
+        Self::on(&shared_endpoints().await?, name).await
+    }
+
+    /// The same on servers of one's own, for tests that break them.
+    ///
+    /// # Errors
+    /// When the database cannot be created.
+    pub async fn on(endpoints: &Endpoints, name: &str) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("agentmesh-").tempdir()?;
         let id = unique_name(name)?;
         let maintenance_url = endpoints.database_url.clone();

@@ -14,6 +14,8 @@ mod stack;
 
 pub use bed::TestBed;
 pub use eventually::{Probe, eventually};
+pub use platform_localstack::{Durability, Endpoints, Identity, Signal, Stack, StackOptions};
+pub use platform_localstack::{Given, Ports, answers_http, default_libs_dir};
 pub use ports::free_port;
 pub use proc::Proc;
 pub use stack::{shared_endpoints, stop_shared_stack, workspace_dir};

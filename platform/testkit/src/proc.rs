@@ -30,6 +30,18 @@ impl Proc {
     /// # Errors
     /// When the binary is not built or cannot be started.
     pub fn spawn(role: &str, settings: &Settings) -> anyhow::Result<Self> {
+        Self::spawn_with(role, settings, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Errors
+    /// When the binary is not built or cannot be started.
+    pub fn spawn_with(
+        role: &str,
+        settings: &Settings,
+        environment: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let mut settings = settings.clone();
         settings.telemetry.ops_listen = ops;
@@ -39,6 +51,7 @@ impl Proc {
         let mut command = Self::command(&settings)?;
         let mut child = command
             .args(["serve", "--role", role])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -72,11 +85,11 @@ impl Proc {
     /// Waits until the role says that it is ready.
     ///
     /// # Errors
-    /// When it ends, or is not ready within 60 s; the end of its log is told.
+    /// When it ends, or is not ready within 180 s; the end of its log is told.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         let address = self.ops.to_string();
         let identity = self.identity.clone();
-        let answered = eventually(Duration::from_secs(60), || async {
+        let answered = eventually(Duration::from_secs(180), || async {
             if !identity.is_alive() {
                 return Some(false);
             }
@@ -91,7 +104,7 @@ impl Proc {
                 self.log_tail()
             ),
             Err(_) => anyhow::bail!(
-                "role {} is not ready after 60 s:\n{}",
+                "role {} is not ready after 180 s:\n{}",
                 self.role,
                 self.log_tail()
             ),
@@ -142,6 +155,11 @@ impl Proc {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What tells it from every other process, for whoever signals it later.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     pub fn is_alive(&self) -> bool {
@@ -213,10 +231,23 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
         &s.kafka.session_timeout_ms.to_string(),
     );
     set(
+        "kafka.max_poll_interval_ms",
+        &s.kafka.max_poll_interval_ms.to_string(),
+    );
+    set("kafka.replication", &s.kafka.replication.to_string());
+    set(
+        "kafka.min_insync_replicas",
+        &s.kafka.min_insync_replicas.to_string(),
+    );
+    set(
         "kafka.message_timeout_ms",
         &s.kafka.message_timeout_ms.to_string(),
     );
     set("schema_registry.url", &s.schema_registry.url);
+    set(
+        "schema_registry.timeout_ms",
+        &s.schema_registry.timeout_ms.to_string(),
+    );
     set("postgres.url", &s.postgres.url);
     set("postgres.pool_size", &s.postgres.pool_size.to_string());
     set("redis.url", &s.redis.url);

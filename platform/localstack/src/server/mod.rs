@@ -60,6 +60,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Ends the server as a power cut would.
+    pub(crate) async fn kill(&mut self) -> std::io::Result<()> {
+        self.identity.signal(Signal::KILL)?;
+        if let Some(mut child) = self.child.take() {
+            tokio::task::spawn_blocking(move || child.wait()).await??;
+            return Ok(());
+        }
+        self.identity
+            .stop(Signal::KILL, Duration::from_secs(10))
+            .await
+    }
+
     /// Ends the server in the way that lets it finish its writes.
     pub(crate) async fn stop(&mut self) -> Result<(), Error> {
         let signal = stop_signal(self.name);

@@ -1,5 +1,5 @@
 use projections_audit::Entry;
-use tests_flows::{Mesh, Ticket, UnhelpfulAgent, names, of_name, silent_endpoint};
+use tests_kit::{Mesh, Ticket, UnhelpfulAgent, names, of_name, silent_endpoint};
 
 use crate::shared_mesh;
 

@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use tests_flows::{Ticket, of_name};
+use tests_kit::{Ticket, of_name};
 
 use crate::shared_mesh;
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests_flows::{KIND, SOURCE, TENANT, Ticket, names, of_name};
+use tests_kit::{KIND, SOURCE, TENANT, Ticket, names, of_name};
 
 use crate::shared_mesh;
 
@@ -90,7 +90,7 @@ async fn a_signed_webhook_becomes_a_customer_record() {
     let row = |query: &'static str| {
         let observer = &observer;
         async move {
-            let rows = platform_testkit::eventually(tests_flows::PATIENCE, || async {
+            let rows = platform_testkit::eventually(tests_kit::PATIENCE, || async {
                 let rows = observer.rows(query, &[&id]).await.ok()?;
                 (!rows.is_empty()).then_some(rows)
             });

@@ -12,7 +12,7 @@ mod refusals;
 
 use std::sync::{Arc, Weak};
 
-use tests_flows::Mesh;
+use tests_kit::Mesh;
 use tokio::sync::Mutex;
 
 /// The mesh as long as any test uses it: the last one to let go ends its

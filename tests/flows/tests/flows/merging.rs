@@ -1,4 +1,4 @@
-use tests_flows::{Ticket, of_name};
+use tests_kit::{Ticket, of_name};
 
 use crate::shared_mesh;
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use platform_testkit::eventually;
 use serde_json::Value;
-use tests_flows::{Observer, PATIENCE, Sender, Ticket, names, of_name};
+use tests_kit::{Observer, PATIENCE, Sender, Ticket, names, of_name};
 
 use crate::shared_mesh;
 

@@ -1,6 +1,6 @@
 use futures::future::{join, join_all};
 use platform_testkit::eventually;
-use tests_flows::{Mesh, Observer, PATIENCE, ROLES, Ticket, of_name};
+use tests_kit::{Mesh, Observer, PATIENCE, ROLES, Ticket, of_name};
 
 /// The next role to come up, how far it gets alone, and what waits for the
 /// role after it.

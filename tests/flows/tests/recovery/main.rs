@@ -6,7 +6,7 @@
 mod kills;
 mod rebuild;
 
-use tests_flows::Mesh;
+use tests_kit::Mesh;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_with_a_process_or_a_read_model() {

@@ -1,4 +1,4 @@
-use tests_flows::{Mesh, ROLES, Ticket, names, of_name};
+use tests_kit::{Mesh, ROLES, Ticket, names, of_name};
 
 /// The read models in Postgres, by their schemas.
 const SCHEMAS: [&str; 8] = [

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::ensure;
@@ -59,6 +60,22 @@ impl Crm {
         let request = self.http.post(url).bearer_auth(&self.token).json(&search);
         let answer: Value = request.send().await?.error_for_status()?.json().await?;
         Ok(answer["results"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Writes to the record with our id, past the mesh.
+    ///
+    /// # Errors
+    /// When the CRM refuses.
+    pub async fn write(&self, external_id: &str, fields: &[(&str, &str)]) -> anyhow::Result<()> {
+        let properties: BTreeMap<&str, &str> = fields.iter().copied().collect();
+        let url = format!(
+            "{}/objects/tickets/{external_id}?idProperty=agentmesh_id",
+            self.base
+        );
+        let request = self.http.patch(url).bearer_auth(&self.token);
+        let request = request.json(&json!({ "properties": properties }));
+        request.send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// How often the record with our id was written, by the CRM's own journal.

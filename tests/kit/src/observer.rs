@@ -27,7 +27,11 @@ pub struct Observer {
 }
 
 impl Observer {
-    pub(crate) async fn new(settings: &Settings) -> anyhow::Result<Self> {
+    /// Reads what a mesh with these settings leaves behind.
+    ///
+    /// # Errors
+    /// When a server cannot be reached.
+    pub async fn new(settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self {
             settings: settings.clone(),
             pool: Pool::connect(&settings.postgres)?,

@@ -28,6 +28,7 @@ pub struct Ticket {
     pub kind: String,
     /// The customer's address: whom the ticket is about.
     pub email: String,
+    pub subject: String,
     pub text: String,
     pub amount: String,
 }
@@ -42,6 +43,7 @@ impl Ticket {
             source: SOURCE.to_owned(),
             kind: KIND.to_owned(),
             email: format!("{}@example.com", id.to_lowercase()),
+            subject: "Charged twice".to_owned(),
             text: "My card was charged twice for one and the same order last week. \
                    Please send one of the two payments back to me soon. Kind regards, Ada"
                 .to_owned(),
@@ -70,7 +72,7 @@ impl Ticket {
             "event_type": self.kind,
             "payload": {
                 "ticket_id": self.id,
-                "subject": "Charged twice",
+                "subject": self.subject,
                 "body": format!("{} The charge was {} EUR.", self.text, self.amount),
                 "customer": { "name": "Ada Lovelace", "email": self.email },
                 "amount": self.amount,
@@ -86,6 +88,8 @@ impl Ticket {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    /// How long to wait before trying again, in seconds, if it says so.
+    pub retry_after: Option<u64>,
     /// Whether it says that it is the answer of an earlier delivery.
     pub replayed: bool,
     pub body: Vec<u8>,
@@ -108,9 +112,18 @@ pub struct Sender {
 
 impl Sender {
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let base = format!("http://{}", settings.gateway.listen);
+        Self::to(&base, ClientOptions::default())
+    }
+
+    /// One that sends to another address, or with other patience.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn to(base: &str, options: ClientOptions) -> anyhow::Result<Self> {
         Ok(Self {
-            http: client(ClientOptions::default())?,
-            base: format!("http://{}", settings.gateway.listen),
+            http: client(options)?,
+            base: base.to_owned(),
         })
     }
 
@@ -156,6 +169,7 @@ impl Sender {
         Ok(Answer {
             status: response.status().as_u16(),
             content_type: text("content-type").unwrap_or_default(),
+            retry_after: text("retry-after").and_then(|text| text.parse().ok()),
             replayed: text("idempotent-replayed").as_deref() == Some("true"),
             body: response.bytes().await?.to_vec(),
         })

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref as _;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
 use platform_config::Settings;
-use platform_testkit::{Proc, TestBed};
+use platform_testkit::{Identity, Proc, TestBed, free_port};
 
 use crate::{Crm, Observer, Registrar, Sender};
 
@@ -41,6 +42,16 @@ impl Mesh {
     pub async fn start(name: &str, adjust: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
         let mut bed = TestBed::new(name).await?;
         adjust(&mut bed.settings);
+        let mesh = Self::start_on(bed).await?;
+        mesh.registrar()?.sample().await?;
+        Ok(mesh)
+    }
+
+    /// The same on ground that was prepared, with nothing registered yet.
+    ///
+    /// # Errors
+    /// When any of that fails.
+    pub async fn start_on(bed: TestBed) -> anyhow::Result<Self> {
         let mesh = Self {
             roles: Mutex::default(),
             bed,
@@ -51,8 +62,6 @@ impl Mesh {
             mesh.run(&["migrate"]),
         )?;
         mesh.start_roles(&ROLES).await?;
-        let registrar = mesh.registrar()?;
-        registrar.sample().await?;
         mesh.crm()?.prepare().await?;
         Ok(mesh)
     }
@@ -85,6 +94,57 @@ impl Mesh {
         process
             .with_context(|| format!("role {role} does not run"))?
             .kill()
+    }
+
+    /// Whether a role runs, started by this mesh.
+    pub fn runs(&self, role: &str) -> bool {
+        self.roles().get(role).is_some_and(Proc::is_alive)
+    }
+
+    /// The process of a role, to be signalled.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn identity(&self, role: &str) -> anyhow::Result<Identity> {
+        let roles = self.roles();
+        let process = roles.get(role);
+        let process = process.with_context(|| format!("role {role} does not run"))?;
+        Ok(process.identity().clone())
+    }
+
+    /// Where a role tells of its health and its metrics.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn ops(&self, role: &str) -> anyhow::Result<SocketAddr> {
+        let roles = self.roles();
+        let process = roles.get(role);
+        Ok(process
+            .with_context(|| format!("role {role} does not run"))?
+            .ops())
+    }
+
+    /// Takes a process for a role of this mesh, in place of one that runs.
+    pub fn adopt(&self, role: &'static str, process: Proc) {
+        self.roles().insert(role, process);
+    }
+
+    /// A second process of a role, with a directory and addresses of its own.
+    /// It is not waited for, and nobody but its owner ends it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn another(&self, role: &str, name: &str) -> anyhow::Result<Proc> {
+        let mut settings = self.settings().clone();
+        settings.data_dir = self.bed.dir().join(name);
+        let free = || anyhow::Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
+        settings.gateway.listen = free()?;
+        settings.registry.listen = free()?;
+        settings.policy.listen = free()?;
+        settings.federation.listen = free()?;
+        settings.agent_servers.listen = free()?;
+        settings.crm_sandbox.listen = free()?;
+        Proc::spawn(role, &settings)
     }
 
     /// Asks these roles to drain and end.

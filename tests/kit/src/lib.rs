@@ -1,6 +1,6 @@
-//! Black-box flows over separate processes: a mesh of one process a role, a
-//! sender that signs as automation tools do, and eyes on everything that
-//! leaves a trace: the log, Postgres, Redis, the CRM sandbox.
+//! What black-box tests have in common: a mesh of one process a role, a sender
+//! that signs as automation tools do, and eyes on everything that leaves a
+//! trace: the log, Postgres, Redis, the CRM sandbox.
 //!
 //! The binary is expected beside the tests: `cargo build -p services-cli`.
 

@@ -32,7 +32,29 @@ impl Registrar {
     }
 
     /// Registers what `agentmesh demo` does, the source last.
-    pub(crate) async fn sample(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the registry refuses.
+    pub async fn sample(&self) -> anyhow::Result<()> {
+        let workflow = sample!("workflows/support-ticket.yaml");
+        let crm = format!("http://{}", self.settings.crm_sandbox.listen);
+        self.sample_with(workflow, &crm).await
+    }
+
+    /// The sample with more patience in its workflow, for meshes that are broken
+    /// on purpose, and with the CRM found at `crm`.
+    ///
+    /// # Errors
+    /// When the registry refuses.
+    pub async fn patient_sample(&self, crm: &str) -> anyhow::Result<()> {
+        let workflow = sample!("workflows/support-ticket.yaml");
+        let patient = workflow
+            .replace("deadline: 30s", "deadline: 600s")
+            .replace("deadline: 60s", "deadline: 600s");
+        self.sample_with(&patient, crm).await
+    }
+
+    async fn sample_with(&self, workflow: &str, crm: &str) -> anyhow::Result<()> {
         let id = "chatgpt-customer-support";
         let mut agent: Value =
             serde_json::from_str(sample!("agents/chatgpt-customer-support.json"))?;
@@ -40,15 +62,14 @@ impl Registrar {
         agent["endpoint"] = json!(format!("http://{servers}/{id}/mcp"));
         self.put("agents", id, agent).await?;
         let mut connector: Value = serde_json::from_str(sample!("connectors/crm.json"))?;
-        connector["base_url"] = json!(format!("http://{}", self.settings.crm_sandbox.listen));
+        connector["base_url"] = json!(crm);
         connector["secret"] = json!(self.settings.crm_sandbox.access_token.expose());
         self.put("connectors", "crm", connector).await?;
         let policy = json!({ "modules": { "ingest.rego": sample!("policies/ingest.rego") } });
         self.put("policies", "ingest", policy).await?;
         let policy = json!({ "modules": { "invoke.rego": sample!("policies/invoke.rego") } });
         self.put("policies", "invoke", policy).await?;
-        self.workflow("support-ticket", sample!("workflows/support-ticket.yaml"))
-            .await?;
+        self.workflow("support-ticket", workflow).await?;
         self.source(SOURCE).await
     }
 
