@@ -1,12 +1,14 @@
 # make up     install what is missing, build, start in the background, run the demo
 # make down   stop it (the data stays; rm -r .agentmesh/data forgets it)
 # make test   everything: formatting, lints, licenses, build, all tests
+# make chaos  break things under load for 30 minutes, with random seeds
+#             (MINUTES=5, SEED=…, FAULT=F6 or a word of its name)
 # make lint   formatting, lints and licenses only
 # make api-fuzz  fuzz the API of the gateway that `make up` started
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint logs install build api-fuzz
+.PHONY: help up down test chaos chaos-publish lint logs install build api-fuzz
 
 target    := $(or $(CARGO_TARGET_DIR),target)
 agentmesh := $(target)/debug/agentmesh
@@ -32,6 +34,13 @@ down:
 
 test:
 	@tests/run.sh all
+
+chaos: install build
+	$(target)/debug/chaos
+
+# The same, with its table put into docs/RELIABILITY.md.
+chaos-publish: install build
+	$(target)/debug/chaos --publish
 
 lint:
 	@tests/run.sh lint

@@ -1,0 +1,156 @@
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use platform_testkit::workspace_dir;
+
+use crate::faults::ALL;
+use crate::report::machine;
+use crate::{Dice, Fault, Profile, Report, Stand, scene};
+
+/// The seed of the short profile: the same faults in the same way each time.
+const FIXED: u64 = 20_261_126;
+
+/// Breaks things under load and tells what came of it: one line a fault, and
+/// target/chaos/report.json. Ends with 1 when anything was lost or came twice.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "chaos")]
+pub struct Options {
+    /// Each fault once, with a fixed seed, in a few minutes
+    #[arg(long, conflicts_with = "minutes")]
+    pub short: bool,
+    /// All faults again and again, with random seeds, for so long
+    #[arg(long, default_value_t = 30, env = "MINUTES")]
+    pub minutes: u64,
+    /// Draw from this seed, as a former run printed it
+    #[arg(long, env = "SEED")]
+    pub seed: Option<u64>,
+    /// Only faults with this code or this text in their name; once each
+    #[arg(long, env = "FAULT")]
+    pub fault: Vec<String>,
+    /// Put the table into docs/RELIABILITY.md
+    #[arg(long)]
+    pub publish: bool,
+    /// List the faults and do nothing
+    #[arg(long)]
+    pub list: bool,
+}
+
+impl Options {
+    fn chosen(&self) -> anyhow::Result<Vec<&'static Fault>> {
+        // An empty variable stands for none.
+        let wanted: Vec<&String> = self.fault.iter().filter(|text| !text.is_empty()).collect();
+        let chosen: Vec<&Fault> = ALL
+            .iter()
+            .filter(|fault| {
+                let label = format!("{} {}", fault.code, fault.name);
+                wanted.is_empty()
+                    || wanted
+                        .iter()
+                        .any(|text| fault.code == text.as_str() || label.contains(text.as_str()))
+            })
+            .collect();
+        ensure!(!chosen.is_empty(), "no fault is called {wanted:?}");
+        Ok(chosen)
+    }
+}
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// When the stand does not come up, or a fault leaves it beyond use.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let begun = Instant::now();
+    let faults = options.chosen()?;
+    let profile = if options.short {
+        Profile::Short
+    } else {
+        Profile::Long
+    };
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None if options.short => FIXED,
+        None => random(),
+    };
+    let mut report = Report {
+        profile: profile.name().to_owned(),
+        seed,
+        machine: machine(),
+        seconds: 0.0,
+        rows: Vec::new(),
+    };
+    if options.list {
+        for fault in faults {
+            say(&format!("{:<4} {}", fault.code, fault.name))?;
+        }
+        return Ok(report);
+    }
+    say(&format!(
+        "chaos: profile {}, seed {seed}, {}",
+        profile.name(),
+        report.machine
+    ))?;
+    let stand = Stand::start(seed).await?;
+    say(&format!(
+        "a mesh over three brokers, up in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    ))?;
+    // A fault that is asked for by name has the seed that was given, so that one
+    // of many is done again.
+    let alone = faults.len() == 1 || options.seed.is_some() && !options.fault.is_empty();
+    let once = options.short || !options.fault.is_empty();
+    let end = begun + Duration::from_secs(options.minutes * 60);
+    let mut dice = Dice::of(seed, "seeds");
+    let mut round = 0;
+    'rounds: loop {
+        for fault in &faults {
+            if !once && Instant::now() >= end {
+                break 'rounds;
+            }
+            let drawn = dice.roll() >> 16;
+            let seed = if alone { seed } else { drawn };
+            let row = scene::run(&stand, fault, profile, seed, round)
+                .await
+                .with_context(|| format!("{fault:?} with seed {seed} left the mesh beyond use"));
+            let row = match row {
+                Ok(row) => row,
+                Err(error) => {
+                    report.save(&target())?;
+                    return Err(error);
+                }
+            };
+            say(&row.line())?;
+            report.rows.push(row);
+            report.seconds = begun.elapsed().as_secs_f64();
+            report.save(&target())?;
+        }
+        round += 1;
+        if once {
+            break;
+        }
+    }
+    stand.stop().await?;
+    report.seconds = begun.elapsed().as_secs_f64();
+    let path = report.save(&target())?;
+    say(&format!("written to {}", path.display()))?;
+    if options.publish {
+        report.publish(&workspace_dir().join("docs/RELIABILITY.md"))?;
+    }
+    Ok(report)
+}
+
+fn target() -> PathBuf {
+    workspace_dir().join("target")
+}
+
+fn random() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Dice::new(now.map_or(0, |now| now.as_secs())).roll() >> 16
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
