@@ -4,7 +4,7 @@ use platform_http::reqwest::header::HeaderMap;
 use platform_http::{ClientOptions, client};
 use platform_testkit::eventually;
 use serde_json::{Value, json};
-use tests_flows::{Mesh, PATIENCE, TENANT};
+use tests_kit::{Mesh, PATIENCE, TENANT};
 
 use crate::shared_mesh;
 
