@@ -9,6 +9,7 @@ const OWNERS: [(&str, &str); 12] = [
     ("refinery", "platform/postgres"),
     ("fred", "platform/redis"),
     ("usearch", "platform/vectors"),
+    ("rcgen", "platform/certs"),
     ("reqwest", "platform/http"),
     ("regorus", "platform/rego"),
     ("rmcp", "platform/mcp"),
