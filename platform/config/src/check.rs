@@ -1,6 +1,6 @@
 //! What types cannot say about a setting.
 
-use crate::{Error, Settings};
+use crate::{ClientCertificates, Error, Http, Kafka, ListenerTls, RateLimits, Settings, Tls};
 
 pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
     let kafka = &settings.kafka;
@@ -27,6 +27,7 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
             "may hold letters, digits, `.`, `_` and `-` only".to_owned(),
         );
     }
+    kafka_security(kafka)?;
     url(
         "schema_registry.url",
         &settings.schema_registry.url,
@@ -50,6 +51,39 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
                 letters.first_pause_ms
             ),
         );
+    }
+    at_least_one(
+        "gateway.max_concurrent_requests",
+        settings.gateway.max_concurrent_requests as u64,
+    )?;
+    at_least_one(
+        "gateway.admission_queue_records",
+        settings.gateway.admission_queue_records as u64,
+    )?;
+    rates(&settings.gateway.rate_limits)?;
+    http(&settings.http)?;
+    tls(&settings.tls)?;
+    for (section, tls) in [
+        ("gateway.tls", &settings.gateway.tls),
+        ("registry.tls", &settings.registry.tls),
+        ("policy.tls", &settings.policy.tls),
+        ("federation.tls", &settings.federation.tls),
+        ("agent_servers.tls", &settings.agent_servers.tls),
+        ("crm_sandbox.tls", &settings.crm_sandbox.tls),
+        ("telemetry.tls", &settings.telemetry.tls),
+    ] {
+        listener(section, tls)?;
+    }
+    if settings.gateway.redirect_listen.is_some() {
+        match &settings.gateway.public_url {
+            Some(public) => url("gateway.public_url", public, &["https"])?,
+            None => {
+                return invalid(
+                    "gateway.redirect_listen",
+                    "needs gateway.public_url, which it redirects to".to_owned(),
+                );
+            }
+        }
     }
     if let Some(public) = &settings.gateway.public_url {
         url("gateway.public_url", public, &["http", "https"])?;
@@ -143,6 +177,141 @@ fn identity(settings: &Settings) -> Result<(), Error> {
                 format!("{listen} is reached from elsewhere, which needs identity.required = true"),
             );
         }
+    }
+    Ok(())
+}
+
+fn kafka_security(kafka: &Kafka) -> Result<(), Error> {
+    let protocol = kafka.security_protocol.as_str();
+    let (tls, sasl) = match protocol {
+        "plaintext" => (false, false),
+        "ssl" => (true, false),
+        "sasl_plaintext" => (false, true),
+        "sasl_ssl" => (true, true),
+        _ => {
+            return invalid(
+                "kafka.security_protocol",
+                format!(
+                    "must be `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`, not `{protocol}`"
+                ),
+            );
+        }
+    };
+    if !tls && (kafka.authorities.is_some() || kafka.certificate.is_some()) {
+        return invalid(
+            "kafka.security_protocol",
+            "must be `ssl` or `sasl_ssl` for the certificates that are set".to_owned(),
+        );
+    }
+    if kafka.certificate.is_some() != kafka.key.is_some() {
+        return invalid(
+            "kafka.certificate",
+            "goes together with kafka.key".to_owned(),
+        );
+    }
+    if sasl && (kafka.sasl_username.is_empty() || kafka.sasl_password.is_none()) {
+        return invalid(
+            "kafka.sasl_username",
+            format!("and kafka.sasl_password are needed for `{protocol}`"),
+        );
+    }
+    let mechanism = kafka.sasl_mechanism.as_str();
+    if !matches!(mechanism, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512") {
+        return invalid(
+            "kafka.sasl_mechanism",
+            format!("must be `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, not `{mechanism}`"),
+        );
+    }
+    Ok(())
+}
+
+fn rates(rates: &RateLimits) -> Result<(), Error> {
+    for (key, rate) in [
+        ("gateway.rate_limits.source_per_s", rates.source_per_s),
+        ("gateway.rate_limits.tenant_per_s", rates.tenant_per_s),
+        ("gateway.rate_limits.key_per_s", rates.key_per_s),
+        ("gateway.rate_limits.address_per_s", rates.address_per_s),
+    ] {
+        // Below one in a thousand seconds nobody means a rate.
+        if rate != 0.0 && !(0.001..=1e6).contains(&rate) {
+            return invalid(
+                key,
+                format!("must be 0 or from 0.001 to 1000000, not {rate}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn http(http: &Http) -> Result<(), Error> {
+    at_least_one("http.header_read_timeout_ms", http.header_read_timeout_ms)?;
+    at_least_one("http.handshake_timeout_ms", http.handshake_timeout_ms)?;
+    at_least_one("http.max_headers", http.max_headers as u64)?;
+    at_least_one("http.max_connections", http.max_connections as u64)?;
+    at_least_one(
+        "http.max_requests_per_connection",
+        http.max_requests_per_connection,
+    )?;
+    at_least_one("http.max_connection_age_s", http.max_connection_age_s)?;
+    at_least_one("http.write_timeout_ms", http.write_timeout_ms)?;
+    at_least_one(
+        "http.http2_max_concurrent_streams",
+        u64::from(http.http2_max_concurrent_streams),
+    )?;
+    at_least_one(
+        "http.http2_max_pending_resets",
+        http.http2_max_pending_resets as u64,
+    )?;
+    if http.max_header_bytes < 8_192 {
+        return invalid(
+            "http.max_header_bytes",
+            "must be at least 8192, which is what one read takes".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn tls(tls: &Tls) -> Result<(), Error> {
+    at_least_one("tls.reload_interval_ms", tls.reload_interval_ms)?;
+    not_empty("tls.peer_domain", &tls.peer_domain)?;
+    if tls.client_certificate.is_some() != tls.client_key.is_some() {
+        return invalid(
+            "tls.client_certificate",
+            "goes together with tls.client_key".to_owned(),
+        );
+    }
+    if tls.client_certificate.is_some() && tls.peer_authorities.is_none() {
+        return invalid(
+            "tls.client_certificate",
+            "needs tls.peer_authorities: it is shown to nobody else".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// `section` is the listener's; which of its keys is wrong is said in the reason.
+fn listener(section: &'static str, tls: &ListenerTls) -> Result<(), Error> {
+    if tls.certificate.is_some() != tls.key.is_some() {
+        return invalid(section, "certificate and key go together".to_owned());
+    }
+    let asks = tls.client_certificates != ClientCertificates::None;
+    if asks && tls.certificate.is_none() {
+        return invalid(
+            section,
+            "client certificates are asked for over HTTPS only: set certificate and key".to_owned(),
+        );
+    }
+    if asks != tls.client_authorities.is_some() {
+        return invalid(
+            section,
+            "client_authorities and client_certificates go together".to_owned(),
+        );
+    }
+    if !asks && !tls.client_names.is_empty() {
+        return invalid(
+            section,
+            "client_names are names in certificates: set client_certificates".to_owned(),
+        );
     }
     Ok(())
 }

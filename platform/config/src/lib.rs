@@ -6,11 +6,13 @@
 //! a port is bound.
 
 mod check;
+mod edge;
 mod error;
 mod layers;
 mod secret;
 mod settings;
 
+pub use edge::{ClientCertificates, Http, ListenerTls, RateLimits, Tls, TlsVersion};
 pub use error::{Error, Origin};
 pub use secret::Secret;
 pub use settings::{

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::edge::{Http, ListenerTls, RateLimits, Tls};
 use crate::secret::{Secret, without_password};
 use crate::{Error, check, layers};
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub postgres: Postgres,
     pub redis: Redis,
     pub dead_letters: DeadLetters,
+    pub http: Http,
+    pub tls: Tls,
     pub gateway: Gateway,
     pub registry: Registry,
     pub policy: Policy,
@@ -99,6 +102,18 @@ pub struct Kafka {
     pub queue_max_bytes: u64,
     pub session_timeout_ms: u32,
     pub max_poll_interval_ms: u32,
+    /// `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
+    pub security_protocol: String,
+    #[serde(deserialize_with = "optional_path")]
+    pub authorities: Option<PathBuf>,
+    #[serde(deserialize_with = "optional_path")]
+    pub certificate: Option<PathBuf>,
+    #[serde(deserialize_with = "optional_path")]
+    pub key: Option<PathBuf>,
+    pub sasl_mechanism: String,
+    pub sasl_username: String,
+    #[serde(deserialize_with = "optional_secret")]
+    pub sasl_password: Option<Secret>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -128,6 +143,9 @@ pub struct Redis {
     pub url: String,
     /// Put before every key.
     pub key_prefix: String,
+    /// Of the server's certificate, for a `rediss://` address.
+    #[serde(deserialize_with = "optional_path")]
+    pub authorities: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Redis {
@@ -165,21 +183,31 @@ pub struct Gateway {
     pub invoke_concurrency: usize,
     /// Events in the body of one batch.
     pub batch_max_events: usize,
+    pub max_concurrent_requests: usize,
+    pub admission_queue_records: usize,
+    pub rate_limits: RateLimits,
+    /// Where http:// is answered with a redirect to `public_url`.
+    #[serde(deserialize_with = "optional_address")]
+    pub redirect_listen: Option<SocketAddr>,
+    pub tls: ListenerTls,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Registry {
     pub listen: SocketAddr,
+    pub tls: ListenerTls,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Policy {
     pub listen: SocketAddr,
+    pub tls: ListenerTls,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Federation {
     pub listen: SocketAddr,
+    pub tls: ListenerTls,
     /// Cosine similarity above which two contexts may be one.
     pub merge_threshold: f64,
 }
@@ -209,6 +237,7 @@ pub struct Sync {
 #[derive(Debug, Clone, Deserialize)]
 pub struct AgentServers {
     pub listen: SocketAddr,
+    pub tls: ListenerTls,
     pub openai: OpenAi,
     pub anthropic: Anthropic,
     pub azure_openai: AzureOpenAi,
@@ -245,6 +274,7 @@ pub struct AzureOpenAi {
 #[derive(Debug, Clone, Deserialize)]
 pub struct CrmSandbox {
     pub listen: SocketAddr,
+    pub tls: ListenerTls,
     pub data_dir: PathBuf,
     pub access_token: Secret,
 }
@@ -278,6 +308,7 @@ pub struct Identity {
 pub struct Telemetry {
     /// Where health, readiness and metrics are served.
     pub ops_listen: SocketAddr,
+    pub tls: ListenerTls,
     /// `text` or `json`.
     pub log_format: String,
     /// Directives such as `info,platform_log=debug`.
@@ -287,7 +318,17 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<String>,
 }
 
-fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    optional_text(deserializer)?
+        .map(|text| text.parse().map_err(serde::de::Error::custom))
+        .transpose()
+}
+
+pub(crate) fn optional_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok((!text.is_empty()).then_some(text))
 }
@@ -296,6 +337,8 @@ fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(optional_text(deserializer)?.map(Secret::new))
 }
 
-fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+pub(crate) fn optional_path<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
     Ok(optional_text(deserializer)?.map(PathBuf::from))
 }

@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::Problem;
+use crate::server::BodyError;
 
 /// Reads a whole body of at most `limit` bytes. A declared length over the
 /// limit is refused before anything is read; a body that arrives in one piece
@@ -62,6 +63,9 @@ async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Problem> {
 fn broken_off(error: axum::Error) -> Problem {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
+        if matches!(inner.downcast_ref::<BodyError>(), Some(BodyError::TooSlow)) {
+            return Problem::request_timeout().detail("the body arrives too slowly");
+        }
         if inner.is::<http_body_util::LengthLimitError>() {
             return Problem::of_status(axum::http::StatusCode::PAYLOAD_TOO_LARGE);
         }

@@ -37,7 +37,7 @@ impl ClientOptions {
     }
 }
 
-/// A client for calls to agents, connectors and the other roles. It follows no
+/// A client for calls to agents, connectors and other systems. It follows no
 /// redirects: a remote must not be able to send us, credentials in hand, to
 /// another host.
 ///
@@ -46,6 +46,31 @@ impl ClientOptions {
 pub fn client(options: ClientOptions) -> Result<reqwest::Client, Error> {
     // Fails only when another part of the process was first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    builder(&options).build().map_err(Error::Client)
+}
+
+/// A client for calls to the role `role` and nobody else. Where the settings
+/// name the authorities of the mesh, it shows our certificate, and believes to
+/// be talking to that role only whoever is certified under its name; the host
+/// in the address plays no part in that.
+///
+/// # Errors
+/// When a certificate file cannot be used.
+pub fn peer_client(
+    options: ClientOptions,
+    settings: &platform_config::Tls,
+    role: &str,
+) -> Result<reqwest::Client, Error> {
+    match crate::tls::peer_config(settings, role)? {
+        None => client(options),
+        Some(config) => builder(&options)
+            .tls_backend_preconfigured(config)
+            .build()
+            .map_err(Error::Client),
+    }
+}
+
+fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("agentmesh/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -54,6 +79,4 @@ pub fn client(options: ClientOptions) -> Result<reqwest::Client, Error> {
         .pool_max_idle_per_host(options.idle_per_host)
         .pool_idle_timeout(options.idle_timeout)
         .tcp_nodelay(true)
-        .build()
-        .map_err(Error::Client)
 }

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// What keeps a server or a client from being made.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +18,17 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("{path} cannot be used: {reason}")]
+    Unusable { path: PathBuf, reason: String },
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+impl Error {
+    pub(crate) fn unusable(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Unusable {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }

@@ -1,19 +1,41 @@
-//! The span, the duration and the error body of every request.
+//! The span, the duration, the line in the access log and the error body of
+//! every request.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::body::HttpBody as _;
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{gauge, histogram};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, debug, info, info_span};
 
 use crate::Problem;
 
 /// A rejection's text longer than this is not worth showing.
 const DETAIL_LIMIT: usize = 2_048;
+
+/// What a handler knows of a request that the access log should say. It goes
+/// into the extensions of the response. Ids only: neither bodies nor secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessFields {
+    pub tenant: Option<String>,
+    pub source: Option<String>,
+    pub correlation: Option<String>,
+}
+
+/// One line of the access log, but for what the response tells.
+struct Asked {
+    server: &'static str,
+    method: &'static str,
+    route: String,
+    client: Option<SocketAddr>,
+    version: axum::http::Version,
+    bytes: Option<u64>,
+}
 
 /// Wraps a request in a span that continues the caller's trace, and measures it.
 pub(crate) async fn observe(server: &'static str, request: Request, next: Next) -> Response {
@@ -36,12 +58,25 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
         .get("traceparent")
         .and_then(|value| value.to_str().ok());
     platform_telemetry::span_with_parent(&span, traceparent);
+    let asked = Asked {
+        server,
+        method,
+        route: route.clone(),
+        client: request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(address)| *address),
+        version: request.version(),
+        bytes: request.body().size_hint().exact(),
+    };
     let in_flight = gauge!("http_server_active_requests", "server" => server);
     in_flight.increment(1.0);
     let response = next.run(request).instrument(span.clone()).await;
     in_flight.decrement(1.0);
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
+    let took = started.elapsed();
+    span.in_scope(|| log(&asked, &response, took));
     histogram!(
         "http_server_request_duration_seconds",
         "server" => server,
@@ -49,8 +84,43 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
         "route" => route,
         "status" => status_name(status),
     )
-    .record(started.elapsed().as_secs_f64());
+    .record(took.as_secs_f64());
     response
+}
+
+/// The path as it was matched stands for the path as it was asked for: a query
+/// may hold what is nobody's business, and an id may be one's secret.
+fn log(asked: &Asked, response: &Response, took: Duration) {
+    let unknown = AccessFields::default();
+    let fields = response.extensions().get().unwrap_or(&unknown);
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                target: "access",
+                {
+                server.name = asked.server,
+                http.request.method = asked.method,
+                http.route = %asked.route,
+                http.response.status_code = response.status().as_u16(),
+                http.request.body.bytes = asked.bytes,
+                http.response.body.bytes = response.body().size_hint().exact(),
+                duration_ms = took.as_secs_f64() * 1e3,
+                client.address = asked.client.map(|client| client.ip().to_string()),
+                network.protocol = ?asked.version,
+                tenant.id = fields.tenant,
+                source.id = fields.source,
+                correlation.id = fields.correlation
+                },
+                "request"
+            )
+        };
+    }
+    // Whoever asks for health asks every few seconds.
+    if matches!(asked.route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        line!(debug);
+    } else {
+        line!(info);
+    }
 }
 
 /// Gives error answers that a layer or an extractor worded as plain text the

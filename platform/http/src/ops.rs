@@ -1,25 +1,31 @@
-use std::net::SocketAddr;
-
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use platform_config::Settings;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Limits, Readiness, bind, serve};
+use crate::{Error, Limits, Readiness, listen, serve};
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until `shutdown`, apart from the
 /// port that strangers reach.
 ///
 /// # Errors
-/// When the address is taken.
+/// When the address is taken or a certificate cannot be used.
 pub async fn serve_ops(
-    address: SocketAddr,
+    settings: &Settings,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let listener = bind(address).await?;
+    let telemetry = &settings.telemetry;
+    let listener = listen(
+        "ops",
+        telemetry.ops_listen,
+        &telemetry.tls,
+        settings,
+        &readiness,
+    )?;
     let limits = Limits {
         connections: 64,
-        ..Limits::default()
+        ..Limits::of(&settings.http)
     };
     serve(
         "ops",

@@ -74,6 +74,14 @@ impl Problem {
         .detail(detail)
     }
 
+    pub fn headers_too_large() -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers-too-large",
+            "The headers are too many or too large",
+        )
+    }
+
     pub fn request_timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -116,6 +124,7 @@ impl Problem {
                 "The media type is not supported",
             ),
             StatusCode::REQUEST_TIMEOUT => Self::request_timeout(),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::headers_too_large(),
             StatusCode::SERVICE_UNAVAILABLE => {
                 Self::new(status, "unavailable", "The service is not available now")
             }

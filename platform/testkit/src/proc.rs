@@ -266,6 +266,8 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
         "dead_letters.schema_wait_ms",
         &letters.schema_wait_ms.to_string(),
     );
+    set("http.reuse_port", &s.http.reuse_port.to_string());
+    set("http.drain_notice_ms", &s.http.drain_notice_ms.to_string());
     set("gateway.listen", &s.gateway.listen.to_string());
     set(
         "gateway.max_body_bytes",

@@ -44,14 +44,19 @@ pub async fn run(
 ) -> Result<(), Error> {
     let component = readiness.component("agent-servers");
     let router = router(&settings, &shutdown)?;
-    let listener = platform_http::bind(settings.agent_servers.listen)
-        .await
-        .map_err(Error::Http)?;
+    let listener = platform_http::listen(
+        "agent-servers",
+        settings.agent_servers.listen,
+        &settings.agent_servers.tls,
+        &settings,
+        &readiness,
+    )
+    .map_err(Error::Http)?;
     component.ready();
     let limits = Limits {
         request: REQUEST_TIMEOUT,
         body_bytes: MAX_BODY,
-        ..Limits::default()
+        ..Limits::of(&settings.http)
     };
     platform_http::serve("agent-servers", listener, router, limits, shutdown)
         .await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain_kernel::{ContextId, CorrelationId, Space, TenantId};
-use platform_config::{Agents as Settings, Secret};
+use platform_config::{Agents as Settings, Secret, Tls};
 use platform_http::{ClientOptions, reqwest};
 use platform_resilience::{Backoff, Failure, Retry, retry};
 use serde::Deserialize;
@@ -78,10 +78,15 @@ enum Unavailable {
 impl Federation {
     pub(crate) fn new(
         settings: &Settings,
+        tls: &Tls,
         credential: Option<Secret>,
     ) -> Result<Self, platform_http::Error> {
         Ok(Self {
-            http: platform_http::client(ClientOptions::with_timeout(CALL_TIMEOUT))?,
+            http: platform_http::peer_client(
+                ClientOptions::with_timeout(CALL_TIMEOUT),
+                tls,
+                "federation",
+            )?,
             url: format!(
                 "{}/v1/contexts",
                 settings.federation_url.trim_end_matches('/')

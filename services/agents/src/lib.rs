@@ -38,8 +38,9 @@ pub async fn run(
     let registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
-    let federation = Federation::new(&settings.agents, settings.identity.root_key.clone())
-        .map_err(Error::Http)?;
+    let credential = settings.identity.root_key.clone();
+    let federation =
+        Federation::new(&settings.agents, &settings.tls, credential).map_err(Error::Http)?;
     let caller = Caller::new(McpClient::new().map_err(Error::Mcp)?);
     let stop_view = CancellationToken::new();
     let (view, follower) = RegistryView::follow(&settings, registry.clone(), stop_view.clone());

@@ -34,11 +34,22 @@ pub(crate) async fn run(
     }
     // Health is told until the last role has drained.
     let drained = CancellationToken::new();
-    let ops = tokio::spawn(platform_http::serve_ops(
-        settings.telemetry.ops_listen,
-        readiness,
-        drained.clone(),
-    ));
+    let ops = tokio::spawn({
+        let (settings, readiness) = (settings.clone(), readiness.clone());
+        let drained = drained.clone();
+        async move { platform_http::serve_ops(&settings, readiness, drained).await }
+    });
+    let process = readiness.component("process");
+    process.ready();
+    // The first thing that happens at the end, so that a balancer looks
+    // elsewhere while requests are still taken.
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            process.not_ready("draining");
+        }
+    });
     let result = watch(&mut running, ops, &shutdown).await;
     drained.cancel();
     result

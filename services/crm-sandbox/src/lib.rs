@@ -31,7 +31,13 @@ pub async fn run(
 ) -> Result<(), Error> {
     let component = readiness.component("crm-sandbox");
     let store = Store::open(&settings.crm_sandbox.data_dir)?;
-    let listener = platform_http::bind(settings.crm_sandbox.listen).await?;
+    let listener = platform_http::listen(
+        "crm-sandbox",
+        settings.crm_sandbox.listen,
+        &settings.crm_sandbox.tls,
+        &settings,
+        &readiness,
+    )?;
     tracing::info!(
         crm.records = store.len(),
         server.address = %settings.crm_sandbox.listen,
@@ -39,6 +45,7 @@ pub async fn run(
     );
     component.ready();
     let router = api::router(store, settings.crm_sandbox.access_token.expose());
-    platform_http::serve("crm-sandbox", listener, router, Limits::default(), shutdown).await?;
+    let limits = Limits::of(&settings.http);
+    platform_http::serve("crm-sandbox", listener, router, limits, shutdown).await?;
     Ok(())
 }

@@ -48,7 +48,13 @@ pub async fn run(
     let registry = SchemaRegistry::new(&settings.schema_registry)?;
     let producer = Producer::new(&settings.kafka)?;
     let pool = Pool::connect(&settings.postgres)?;
-    let listener = platform_http::bind(settings.federation.listen).await?;
+    let listener = platform_http::listen(
+        "federation",
+        settings.federation.listen,
+        &settings.federation.tls,
+        &settings,
+        &readiness,
+    )?;
     let redis = Redis::connect(&settings.redis).await?;
     let lookup = Arc::new(Lookup::new(ContextCache::new(redis), pool.clone()));
     // Who may ask is known from the registry, by both halves.
@@ -62,7 +68,7 @@ pub async fn run(
         "federation",
         listener,
         http::router(lookup, &identity),
-        Limits::default(),
+        Limits::of(&settings.http),
         stop.clone(),
     ));
     let decided = decide(&settings, view, registry, producer, pool, &component, &stop).await;

@@ -39,7 +39,13 @@ pub async fn run(
     let component = readiness.component("policy");
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
-    let listener = platform_http::bind(settings.policy.listen).await?;
+    let listener = platform_http::listen(
+        "policy",
+        settings.policy.listen,
+        &settings.policy.tls,
+        &settings,
+        &readiness,
+    )?;
 
     let stop = CancellationToken::new();
     let (view, following) = RegistryView::follow(&settings, schema_registry.clone(), stop.clone());
@@ -80,8 +86,14 @@ pub async fn run(
         component,
     };
     let router = http::router(service, &identity).merge(readiness.router());
-    let served =
-        platform_http::serve("policy", listener, router, Limits::default(), shutdown).await;
+    let served = platform_http::serve(
+        "policy",
+        listener,
+        router,
+        Limits::of(&settings.http),
+        shutdown,
+    )
+    .await;
     stop.cancel();
     for (task, name) in [(following, "follower"), (starting, "start")] {
         if let Err(error) = task.await {

@@ -50,7 +50,13 @@ pub async fn run(
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
-    let listener = platform_http::bind(settings.registry.listen).await?;
+    let listener = platform_http::listen(
+        "registry",
+        settings.registry.listen,
+        &settings.registry.tls,
+        &settings,
+        &readiness,
+    )?;
 
     // Writing and following go on until the last request has been answered.
     let stop = CancellationToken::new();
@@ -98,8 +104,14 @@ pub async fn run(
     let identity = Identity::new(&settings.identity, service.view.clone())?;
     let router =
         platform_identity::protect(http::router(service), &identity).merge(readiness.router());
-    let served =
-        platform_http::serve("registry", listener, router, Limits::default(), shutdown).await;
+    let served = platform_http::serve(
+        "registry",
+        listener,
+        router,
+        Limits::of(&settings.http),
+        shutdown,
+    )
+    .await;
     stop.cancel();
     for (task, name) in [(following, "follower"), (background, "leadership")] {
         if let Err(error) = task.await {

@@ -41,7 +41,8 @@ async fn federation(answers: Vec<(u16, Value)>) -> (Federation, Arc<AtomicU32>) 
         history_limit: 20,
     };
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (Federation::new(&settings, None).unwrap(), calls)
+    let tls = platform_config::Settings::defaults().unwrap().tls;
+    (Federation::new(&settings, &tls, None).unwrap(), calls)
 }
 
 async fn ask(federation: &Federation, within: Duration) -> Result<History, ExecutionFailure> {

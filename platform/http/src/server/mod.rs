@@ -1,69 +1,51 @@
-use std::convert::Infallible;
+mod addresses;
+mod connection;
+mod guarded;
+mod limits;
+mod listener;
+mod pace;
+mod redirect;
+
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use metrics::{counter, gauge};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
+use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::observe::{errors_as_problems, no_sniffing, observe};
 use crate::{Error, Problem};
 
-/// What one server grants to those who connect.
+pub use addresses::network;
+pub use limits::Limits;
+pub use listener::{Listener, bind, listen};
+pub(crate) use pace::BodyError;
+pub use redirect::redirect_to;
+
+use addresses::Addresses;
+use connection::Server;
+
+/// How long handshakes that have begun are waited for when the port is given
+/// up: a client's answer to our part of one takes a round trip.
+const HANDSHAKES: Duration = Duration::from_millis(250);
+
+/// A request that is refused before a handler sees it.
 #[derive(Debug, Clone)]
-pub struct Limits {
-    /// For the request line and all headers; also how long an idle connection is kept.
-    pub header_read: Duration,
-    /// From the complete headers to the start of the answer, the body's arrival included.
-    pub request: Duration,
-    /// Bytes of a request body.
-    pub body_bytes: usize,
-    /// Bytes of the request line and all headers.
-    pub header_bytes: usize,
-    pub headers: usize,
-    /// Connections at once; more wait in the kernel's queue.
-    pub connections: usize,
-    /// How long answers under way may take after shutdown was asked for.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_read: Duration::from_secs(30),
-            request: Duration::from_secs(30),
-            body_bytes: 1 << 20,
-            header_bytes: 64 << 10,
-            headers: 100,
-            connections: 10_000,
-            drain: Duration::from_secs(20),
-        }
-    }
-}
-
-/// Listens on `address`.
-///
-/// # Errors
-/// When that is not possible; the error names the address.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Bind { address, source })
-}
+pub(crate) struct Refused(pub(crate) Problem);
 
 /// `router` with what every server of ours does around it: panics caught, time
 /// and size limited, spans and metrics recorded, every error a problem. `serve`
@@ -71,10 +53,11 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 pub fn layered(name: &'static str, router: Router, limits: &Limits) -> Router {
     let request_timeout = limits.request;
     let body_bytes = limits.body_bytes;
+    let headers = limits.headers;
     router
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(from_fn(move |request: Request, next: Next| async move {
-            limited(request_timeout, body_bytes, request, next).await
+            limited(request_timeout, body_bytes, headers, request, next).await
         }))
         .layer(CatchPanicLayer::custom(move |_| panicked(name)))
         .layer(map_response(errors_as_problems))
@@ -84,57 +67,73 @@ pub fn layered(name: &'static str, router: Router, limits: &Limits) -> Router {
         }))
 }
 
-/// Serves `router` until `shutdown`, then stops accepting, lets answers under
-/// way finish within the drain deadline, and returns.
+/// Serves `router` until `shutdown`. Then, for the time of the drain notice,
+/// goes on with answers that close their connections; stops accepting, lets
+/// answers under way finish within the drain deadline, and returns.
 ///
 /// # Errors
 /// When the listener has no address.
 pub async fn serve(
     name: &'static str,
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let mut listener = listener.into();
     let address = listener
         .local_addr()
         .map_err(|source| Error::Listener { name, source })?;
-    info!(server.name = name, server.address = %address, "listening");
+    let tls = listener.tls.take().map(Arc::new);
+    info!(server.name = name, server.address = %address, server.tls = tls.is_some(), "listening");
     let router = layered(name, router, &limits);
-    let connection_builder = connection_builder(&limits);
     let permits = Arc::new(Semaphore::new(limits.connections));
-    let drain = GracefulShutdown::new();
+    let addresses = Addresses::new(limits.connections_per_address);
+    let server = Arc::new(Server::new(name, router, limits));
+    let tracker = TaskTracker::new();
     let cut = CancellationToken::new();
+    let mut closing = pin!(closing(&shutdown, &server));
+    let mut linger_until = None;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break,
+            () = closing.as_mut(), if linger_until.is_none() => {
+                if !listener.shared {
+                    break;
+                }
+                listener.begin_no_more();
+                linger_until = Some(Instant::now() + HANDSHAKES);
+                continue;
+            }
+            () = until(linger_until), if linger_until.is_some() => break,
             accepted = accept(name, &listener, &permits) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
-        let connection = connection_builder.serve_connection(
-            TokioIo::new(stream),
-            connection_service(router.clone(), peer),
-        );
-        let connection = drain.watch(connection);
-        let cut = cut.clone();
-        tokio::spawn(async move {
+        let Some(counted) = addresses.count(peer.ip()) else {
+            server.refused("address");
+            continue;
+        };
+        let (server, tls, cut) = (server.clone(), tls.clone(), cut.clone());
+        tracker.spawn(async move {
             let connections = gauge!("http_server_connections", "server" => name);
             connections.increment(1.0);
-            if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
-                // A client that went away or sent no HTTP; no fault of ours.
-                debug!(server.name = name, error = %error, "connection ended early");
-            }
+            cut.run_until_cancelled(server.serve(stream, peer, tls.as_deref()))
+                .await;
             connections.decrement(1.0);
-            drop(permit);
+            drop((permit, counted));
         });
     }
     drop(listener);
-    let open = drain.count();
-    info!(server.name = name, connections.open = open, "draining");
-    if tokio::time::timeout(limits.drain, drain.shutdown())
+    info!(
+        server.name = name,
+        connections.open = tracker.len(),
+        "draining"
+    );
+    server.draining.cancel();
+    tracker.close();
+    if tokio::time::timeout(server.limits.drain, tracker.wait())
         .await
         .is_err()
     {
@@ -148,22 +147,28 @@ pub async fn serve(
     Ok(())
 }
 
-fn connection_builder(limits: &Limits) -> hyper::server::conn::http1::Builder {
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read)
-        .max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes.max(8_192))
-        .half_close(false);
-    builder
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when no more connections are to be taken.
+async fn closing(shutdown: &CancellationToken, server: &Server) {
+    shutdown.cancelled().await;
+    let notice = server.limits.drain_notice;
+    if !notice.is_zero() {
+        server.last_answers.store(true, Ordering::Relaxed);
+        tokio::time::sleep(notice).await;
+    }
 }
 
 /// The next connection, once there is room for one. None after a failure that
 /// may pass, such as running out of file descriptors.
 async fn accept(
     name: &'static str,
-    listener: &TcpListener,
+    listener: &Listener,
     permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     // The semaphore is never closed.
@@ -192,31 +197,23 @@ fn is_of_the_connection(cause: &std::io::Error) -> bool {
     )
 }
 
-/// The router as hyper wants it, with the peer's address in the extensions.
-fn connection_service(
-    router: Router,
-    peer: SocketAddr,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = Response,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Response, Infallible>> + Send,
-> {
-    hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
-    })
-}
-
-/// Refuses a declared length over the limit before the body is read, and ends
+/// Refuses what the connection found wrong, too many headers, and a declared
+/// length over the limit before the body is read, and ends
 /// what takes too long. The limit on bodies without a declared length lies in
 /// the reading: [`DefaultBodyLimit`] for extractors, `read_body` otherwise.
 async fn limited(
     timeout: Duration,
     body_bytes: usize,
+    headers: usize,
     request: Request<Body>,
     next: Next,
 ) -> Response {
+    if let Some(Refused(problem)) = request.extensions().get() {
+        return problem.clone().into_response();
+    }
+    if request.headers().len() > headers {
+        return Problem::headers_too_large().into_response();
+    }
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
