@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answers::Answers;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
 use crate::invoke::Results;
+use crate::limits::{Admission, RateLimits};
 use crate::refusals::{Recording, Refusals};
 use crate::sources::Sources;
 
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub(crate) idempotency: Idempotency,
     pub(crate) appender: Appender,
     pub(crate) refusals: Refusals,
+    pub(crate) admission: Admission,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) pool: Pool,
     /// Told when an append failed, so that somebody looks after the log.
     pub(crate) log_trouble: Notify,
@@ -101,6 +104,7 @@ impl Gateway {
             .unwrap_or_default()
             .trim_end_matches('/')
             .to_owned();
+        let rate_limits = RateLimits::new(&settings.gateway.rate_limits, parts.redis.clone());
         let (idempotency, remembering) = Idempotency::new(
             parts.redis.clone(),
             parts.pool.clone(),
@@ -127,6 +131,14 @@ impl Gateway {
                 queue_limit(settings),
             ),
             refusals,
+            admission: Admission::new(
+                settings.gateway.max_concurrent_requests,
+                settings
+                    .gateway
+                    .admission_queue_records
+                    .min(queue_limit(settings)),
+            ),
+            rate_limits,
             pool: parts.pool,
             log_trouble: Notify::new(),
             max_body_bytes: settings.gateway.max_body_bytes,

@@ -6,10 +6,12 @@
 //! again is always right.
 
 mod answers;
+mod condition;
 mod error;
 mod gateway;
 mod ingest;
 mod invoke;
+mod limits;
 mod log_watch;
 mod metrics;
 mod openapi;
@@ -30,6 +32,7 @@ use platform_postgres::Pool;
 use platform_redis::Redis;
 use platform_vault::Vault;
 use projections_registry_view::RegistryView;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,7 +61,14 @@ pub async fn run(
     let producer = Producer::new(&settings.kafka)?;
     let pool = Pool::connect(&settings.postgres)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry)?;
-    let listener = platform_http::bind(settings.gateway.listen).await?;
+    let listener = platform_http::listen(
+        "gateway",
+        settings.gateway.listen,
+        &settings.gateway.tls,
+        &settings,
+        &readiness,
+    )?;
+    let redirecting = redirect(&settings, &shutdown).await?;
     let redis = Redis::connect(&settings.redis).await?;
 
     component.not_ready("waiting for the schema registry");
@@ -130,6 +140,11 @@ pub async fn run(
     .await;
     component.not_ready("stopped");
     answered.cancel();
+    if let Some(redirecting) = redirecting
+        && let Err(error) = redirecting.await
+    {
+        warn!(task.name = "redirect", error = %error, "a task did not end well");
+    }
     for (task, ended) in [
         ("background", background.await),
         ("log watch", watching.await),
@@ -147,12 +162,34 @@ pub async fn run(
     Ok(served?)
 }
 
+/// Answers `http://` with the address where `https://` is, where that is asked for.
+async fn redirect(
+    settings: &Settings,
+    shutdown: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>, Error> {
+    let gateway = &settings.gateway;
+    let (Some(address), Some(public)) = (gateway.redirect_listen, &gateway.public_url) else {
+        return Ok(None);
+    };
+    let listener = platform_http::bind(address).await?;
+    let router = platform_http::redirect_to(public);
+    let limits = limits(settings);
+    let shutdown = shutdown.clone();
+    Ok(Some(tokio::spawn(async move {
+        let served =
+            platform_http::serve("gateway-redirect", listener, router, limits, shutdown).await;
+        if let Err(error) = served {
+            warn!(error = %error, "redirects are not served");
+        }
+    })))
+}
+
 fn limits(settings: &Settings) -> Limits {
     Limits {
         body_bytes: settings.gateway.max_body_bytes,
         // Reading and appending have deadlines of their own, which answer
         // better; this one is for what nobody thought of.
         request: Duration::from_millis(settings.gateway.request_timeout_ms) * 3,
-        ..Limits::default()
+        ..Limits::of(&settings.http)
     }
 }

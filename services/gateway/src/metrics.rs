@@ -37,6 +37,21 @@ pub(crate) fn policy_decided(outcome: &'static str, took: Duration) {
     histogram!("agentmesh_gateway_policy_seconds").record(took.as_secs_f64());
 }
 
+/// A request turned away because a limit was reached, by the policy.
+pub(crate) fn rate_limited(policy: &'static str) {
+    counter!("agentmesh_gateway_rate_limited_total", "policy" => policy).increment(1);
+}
+
+/// A limit that was kept by this process alone because Redis could not tell.
+pub(crate) fn rate_limit_degraded() {
+    counter!("agentmesh_gateway_rate_limit_degraded_total").increment(1);
+}
+
+/// A request turned away unread: `queue` or `requests` were too many.
+pub(crate) fn shed(reason: &'static str) {
+    counter!("agentmesh_gateway_shed_total", "reason" => reason).increment(1);
+}
+
 /// One stage of the way of an accepted delivery.
 pub(crate) fn stage(stage: &'static str, took: Duration) {
     histogram!("agentmesh_gateway_stage_seconds", "stage" => stage).record(took.as_secs_f64());

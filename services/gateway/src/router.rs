@@ -4,13 +4,14 @@ use platform_http::axum::Router;
 use platform_http::axum::routing::{get, post};
 
 use crate::gateway::Gateway;
-use crate::{ingest, invoke, openapi, status};
+use crate::{condition, ingest, invoke, openapi, status};
 
 /// All that strangers can reach. Senders are known by their signatures, users
 /// by their credentials.
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let users = Router::new()
         .route("/v1/deliveries/{correlation_id}", get(status::status))
+        .route("/v1/status", get(condition::condition))
         .route("/v1/agents/{agent}/invoke", post(invoke::invoke))
         .route(
             "/v1/executions/{id}",

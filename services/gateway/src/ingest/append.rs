@@ -62,6 +62,11 @@ impl Appender {
         }
     }
 
+    /// How many records wait for the log.
+    pub(crate) fn queued(&self) -> usize {
+        self.producer.in_flight()
+    }
+
     /// Appends the decision and the delivery. All ids follow from the
     /// correlation id, so a delivery appended twice is one to every reader.
     ///

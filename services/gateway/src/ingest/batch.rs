@@ -3,6 +3,7 @@
 //! result; together they cost one check, one question to each store, and one
 //! wait for the log.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason};
 use domain_kernel::{Actor, CorrelationId};
 use platform_http::axum::Json;
 use platform_http::axum::extract::rejection::PathRejection;
-use platform_http::axum::extract::{Path, Request, State};
+use platform_http::axum::extract::{ConnectInfo, Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
@@ -28,6 +29,7 @@ use super::{
     Asked, Delivered, Known, auth_method, authenticate, json, limit, not_appended, traceparent,
 };
 use crate::gateway::Gateway;
+use crate::limits::Told;
 use crate::sources::KnownSource;
 use crate::{metrics, problems};
 
@@ -84,6 +86,11 @@ pub(crate) async fn batch(
 
 async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let _admitted = gateway.admission.admit(gateway.appender.queued())?;
+    let mut told = Told::default();
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        gateway.rate_limits.address(peer.ip(), &mut told)?;
+    }
     let (form, delivered) = receive(gateway, &parts, body).await?;
     let Asked::Delivery(known) = authenticate(gateway, source_id, &parts, &delivered)? else {
         return Err(problems::not_authentic());
@@ -93,6 +100,11 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         mut authentic,
         ..
     } = *known;
+    // A batch is one request to the limits: how much it may hold has a limit of its own.
+    let charged = gateway
+        .rate_limits
+        .authenticated(&source, &authentic.key_id, &mut told);
+    charged.await?;
     // Tells whoever proves deliveries again that the signature was over more.
     authentic
         .headers

@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod limit;
 mod policy;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,11 @@ use bytes::Bytes;
 use domain_delivery::{AuthMethod, DeliveryAccepted, DeliveryRefused, RefusalReason, RequestLine};
 use domain_kernel::{Actor, CorrelationId, Timestamp};
 use platform_http::axum::extract::rejection::PathRejection;
-use platform_http::axum::extract::{Path, Request, State};
+use platform_http::axum::extract::{ConnectInfo, Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
-use platform_http::{ClientIdentity, Problem, read_body};
+use platform_http::{AccessFields, ClientIdentity, Problem, read_body};
 use platform_webhooks::{
     Authentic, Certificate, MalformedKey, NotAuthentic, Presented, Reason, Scheme, Verifier,
     challenge, document, is_form, verification,
@@ -33,6 +34,7 @@ pub(crate) use idempotency::{Answer, Idempotency, Remembering};
 pub(crate) use policy::Policies;
 
 use crate::gateway::Gateway;
+use crate::limits::Told;
 use crate::refusals::Refusal;
 use crate::sources::KnownSource;
 use crate::{metrics, problems};
@@ -85,7 +87,10 @@ pub(crate) async fn ingest(
 ) -> Response {
     // An id that does not decode names no source, and is answered like one.
     let source_id = source_id.map(|Path(id)| id).unwrap_or_default();
-    match handle(&gateway, &source_id, request).await {
+    let mut told = Told::default();
+    let mut access = AccessFields::default();
+    let outcome = handle(&gateway, &source_id, request, &mut told, &mut access).await;
+    let mut response = match outcome {
         Ok(Accepted::First(answer)) => {
             metrics::answered("accepted");
             accepted(&answer).into_response()
@@ -106,7 +111,10 @@ pub(crate) async fn ingest(
             metrics::answered(problem.slug);
             problem.into_response()
         }
-    }
+    };
+    told.headers(response.headers_mut());
+    response.extensions_mut().insert(access);
+    response
 }
 
 fn accepted(answer: &Answer) -> impl IntoResponse + use<> {
@@ -120,8 +128,18 @@ fn accepted(answer: &Answer) -> impl IntoResponse + use<> {
     )
 }
 
-async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Accepted, Problem> {
+async fn handle(
+    gateway: &Gateway,
+    source_id: &str,
+    request: Request,
+    told: &mut Told,
+    access: &mut AccessFields,
+) -> Result<Accepted, Problem> {
     let (parts, body) = request.into_parts();
+    let _admitted = gateway.admission.admit(gateway.appender.queued())?;
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        gateway.rate_limits.address(peer.ip(), told)?;
+    }
     let delivered = receive(gateway, &parts, body).await?;
     let known = match authenticate(gateway, source_id, &parts, &delivered)? {
         Asked::Delivery(known) => known,
@@ -132,12 +150,19 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
         authentic,
         request,
     } = *known;
+    access.tenant = Some(source.tenant.as_str().to_owned());
+    access.source = Some(source.id.clone());
+    let charged = gateway
+        .rate_limits
+        .authenticated(&source, &authentic.key_id, told);
+    charged.await?;
     if let Some(challenge) = challenge_of(&source, &delivered) {
         return Ok(Accepted::Challenge(challenge));
     }
     let parsed = read(&source, &delivered)?;
 
     let correlation = CorrelationId::of_delivery(&source.id, &authentic.delivery_id);
+    access.correlation = Some(correlation.to_string());
     let claimed = Instant::now();
     let ticket = match gateway
         .idempotency

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain_kernel::CorrelationId;
 use platform_postgres::Pool;
 use platform_redis::Redis;
+use platform_resilience::{BreakerSettings, Circuit};
 use projections_deliveries::Status;
 use tracing::warn;
 
@@ -13,6 +15,14 @@ use crate::metrics;
 
 /// How long Postgres may take to tell whether it knows an id.
 pub(super) const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Opened by calls that failed one after another; a probe a second finds out
+/// that the store is back.
+const BREAKER: BreakerSettings = BreakerSettings {
+    failures_to_open: 5,
+    open_for: Duration::from_secs(1),
+    probes_to_close: 1,
+};
 
 /// First byte of the value in Redis.
 pub(super) const IN_FLIGHT: u8 = b'F';
@@ -87,6 +97,9 @@ pub(crate) struct Idempotency {
     writes: Writes,
     pub(super) in_flight_ttl: Duration,
     pub(super) public_url: String,
+    /// Before each store: while one is away, nobody waits for its deadline.
+    redis_circuit: Circuit,
+    postgres_circuit: Circuit,
 }
 
 /// The right to handle one delivery. Dropped without an answer, it is as if the
@@ -118,6 +131,8 @@ impl Idempotency {
             writes,
             in_flight_ttl,
             public_url,
+            redis_circuit: Circuit::new("idempotency-redis", BREAKER),
+            postgres_circuit: Circuit::new("idempotency-postgres", BREAKER),
         };
         (idempotency, remembering)
     }
@@ -185,8 +200,31 @@ impl Idempotency {
         });
     }
 
+    /// The circuits before the stores, and how they stand.
+    pub(crate) fn circuits(&self) -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("idempotency-redis", self.redis_circuit.state().as_str()),
+            (
+                "idempotency-postgres",
+                self.postgres_circuit.state().as_str(),
+            ),
+        ])
+    }
+
     /// Sets the marker in Redis, or tells what is there already.
     async fn mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
+        let Ok(permit) = self.redis_circuit.admit() else {
+            return Err(MarkerUnknown::NotSet);
+        };
+        let marked = self.try_mark(correlation).await;
+        match &marked {
+            Ok(_) => permit.success(),
+            Err(_) => permit.failure(),
+        }
+        marked
+    }
+
+    async fn try_mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
         let key = key(correlation);
         let away = |error: platform_redis::Error| {
             metrics::idempotency_store_away("redis");
@@ -219,8 +257,24 @@ impl Idempotency {
         })
     }
 
-    /// What the read model of deliveries knows. One lookup by primary key.
+    /// What the read model of deliveries knows.
     async fn lookup(
+        &self,
+        correlation: CorrelationId,
+    ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
+        let Ok(permit) = self.postgres_circuit.admit() else {
+            return Err(Unavailable);
+        };
+        let found = self.try_lookup(correlation).await;
+        match &found {
+            Ok(_) => permit.success(),
+            Err(Unavailable) => permit.failure(),
+        }
+        found
+    }
+
+    /// One lookup by primary key.
+    async fn try_lookup(
         &self,
         correlation: CorrelationId,
     ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
