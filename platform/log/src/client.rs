@@ -23,6 +23,7 @@ pub(crate) fn config(settings: &Kafka) -> ClientConfig {
         .set("socket.nagle.disable", "true")
         .set("statistics.interval.ms", STATISTICS_MS)
         .set("topic.metadata.refresh.interval.ms", "30000");
+    secure(settings, &mut config);
     // The client formats what it logs before anyone looks at the level.
     let level = if tracing::enabled!(target: "librdkafka", Level::DEBUG) {
         RDKafkaLogLevel::Debug
@@ -33,6 +34,27 @@ pub(crate) fn config(settings: &Kafka) -> ClientConfig {
     };
     config.set_log_level(level);
     config
+}
+
+fn secure(settings: &Kafka, config: &mut ClientConfig) {
+    config.set("security.protocol", &settings.security_protocol);
+    for (name, path) in [
+        ("ssl.ca.location", &settings.authorities),
+        ("ssl.certificate.location", &settings.certificate),
+        ("ssl.key.location", &settings.key),
+    ] {
+        if let Some(path) = path {
+            config.set(name, path.to_string_lossy());
+        }
+    }
+    if settings.security_protocol.starts_with("sasl") {
+        config
+            .set("sasl.mechanisms", &settings.sasl_mechanism)
+            .set("sasl.username", &settings.sasl_username);
+        if let Some(password) = &settings.sasl_password {
+            config.set("sasl.password", password.expose());
+        }
+    }
 }
 
 /// Passes a line of the client's log on.
@@ -95,6 +117,24 @@ impl Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_secures_the_connection_is_what_the_settings_say() {
+        let mut settings = platform_config::Settings::defaults().unwrap().kafka;
+        let plain = config(&settings);
+        assert_eq!(plain.get("security.protocol"), Some("plaintext"));
+        assert_eq!(plain.get("sasl.username"), None);
+        settings.security_protocol = "sasl_ssl".to_owned();
+        settings.authorities = Some("/etc/ca.pem".into());
+        settings.sasl_username = "mesh".to_owned();
+        settings.sasl_password = Some(platform_config::Secret::new("hush"));
+        let secured = config(&settings);
+        assert_eq!(secured.get("ssl.ca.location"), Some("/etc/ca.pem"));
+        assert_eq!(secured.get("sasl.mechanisms"), Some("SCRAM-SHA-512"));
+        assert_eq!(secured.get("sasl.password"), Some("hush"));
+        // The driver takes these names and this protocol.
+        assert!(secured.create_native_config().is_ok());
+    }
 
     #[test]
     fn figures_are_found_among_many() {

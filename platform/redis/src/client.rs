@@ -13,7 +13,7 @@ use metrics::counter;
 use platform_config::Redis as Settings;
 use tracing::{info, warn};
 
-use crate::{Batch, Error, Script};
+use crate::{Batch, Error, Script, tls};
 
 /// How long any call may take, in all.
 pub const DEADLINE: Duration = Duration::from_millis(500);
@@ -47,6 +47,9 @@ impl Redis {
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let mut config = Config::from_url(&settings.url).map_err(Error::Url)?;
         config.fail_fast = false;
+        if let (Some(path), Some(_)) = (&settings.authorities, &config.tls) {
+            config.tls = Some(tls::trusting(path)?.into());
+        }
         let client = Builder::from_config(config)
             .with_connection_config(|connection| {
                 connection.connection_timeout = Duration::from_secs(2);
@@ -295,6 +298,7 @@ mod tests {
         let settings = Settings {
             url: "http//nothing".to_owned(),
             key_prefix: "t:".to_owned(),
+            authorities: None,
         };
         let error = Redis::connect(&settings).await.expect_err("no URL");
         assert!(error.to_string().contains("redis.url"));
@@ -305,6 +309,7 @@ mod tests {
         let settings = Settings {
             url: "redis://127.0.0.1:1".to_owned(),
             key_prefix: "t:".to_owned(),
+            authorities: None,
         };
         let redis = Redis::connect(&settings).await.expect("starts");
         let begun = std::time::Instant::now();

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use fred::error::ErrorKind;
 
 /// Why Redis did not do what was asked.
@@ -6,6 +8,9 @@ pub enum Error {
     /// The URL in `redis.url` is not one.
     #[error("redis.url is not a redis URL")]
     Url(#[source] fred::error::Error),
+    /// The file in `redis.authorities` holds no certificates.
+    #[error("redis.authorities ({path}) cannot be used: {reason}")]
+    Authorities { path: PathBuf, reason: String },
     /// There is no connection now; the client is trying to get one.
     #[error("redis is unavailable")]
     Unavailable(#[source] fred::error::Error),

@@ -10,6 +10,7 @@ mod batch;
 mod client;
 mod error;
 mod script;
+mod tls;
 
 pub use batch::Batch;
 pub use client::{DEADLINE, Redis};
