@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::command::{dead_letters, demo, keys, replay, trace};
+use crate::command::{certs, dead_letters, demo, keys, replay, trace};
 use crate::role::Role;
 
 const EXIT_CODES: &str = "\
@@ -37,6 +37,10 @@ pub(crate) enum Command {
         /// Leave it running in the background once it is ready
         #[arg(long)]
         detach: bool,
+        /// HTTPS for the gateway and mutual TLS between the roles, with
+        /// certificates of a development authority
+        #[arg(long)]
+        tls: bool,
     },
     /// Stop what `dev --detach` started; the data stays
     Down,
@@ -81,6 +85,11 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         action: keys::Action,
+    },
+    /// The authority of a development mesh and its certificates
+    Certs {
+        #[command(subcommand)]
+        action: certs::Action,
     },
     /// Print a completion script, to be sourced by the shell
     Completions {

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod certificates;
 mod command;
 mod exit;
 mod host;

@@ -11,6 +11,8 @@ use platform_config::Settings;
 use platform_localstack::{FreePorts, Identity, is_free};
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::{self, origin};
+
 /// Held by `agentmesh dev` from its first moment to its last: there is one for
 /// a data directory.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub(crate) struct Running {
     pub(crate) identity: Identity,
     /// By the key of the setting. Empty while the servers are being prepared.
     pub(crate) listen: BTreeMap<String, SocketAddr>,
+    /// Whether the roles use the certificates of `agentmesh certs`.
+    #[serde(default)]
+    pub(crate) tls: bool,
 }
 
 /// A setting that says where a role listens.
@@ -63,6 +68,7 @@ impl Running {
         Ok(Self {
             identity: Identity::of(pid).context("this process is not in /proc")?,
             listen: BTreeMap::new(),
+            tls: false,
         })
     }
 
@@ -72,6 +78,7 @@ impl Running {
         let listen = LISTEN.map(|(key, listen)| (key.to_owned(), *listen(&mut settings)));
         Ok(Self {
             listen: BTreeMap::from(listen),
+            tls: settings.gateway.tls.is_on(),
             ..Self::starting()?
         })
     }
@@ -114,6 +121,9 @@ impl Running {
                 *listen(settings) = *address;
             }
         }
+        if self.tls {
+            certificates::apply(settings, certificates::COMMAND_LINE);
+        }
         follow_federation(settings, &defaults);
     }
 }
@@ -143,7 +153,8 @@ pub(crate) fn avoid_taken_ports(settings: &mut Settings) -> anyhow::Result<()> {
 /// The agents ask federation where it is.
 fn follow_federation(settings: &mut Settings, defaults: &Settings) {
     if settings.agents.federation_url == defaults.agents.federation_url {
-        settings.agents.federation_url = format!("http://{}", settings.federation.listen);
+        settings.agents.federation_url =
+            origin(settings.federation.listen, &settings.federation.tls);
     }
 }
 

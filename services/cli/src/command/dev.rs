@@ -14,6 +14,7 @@ use platform_localstack::{Stack, answers_http};
 use tokio_util::sync::CancellationToken;
 
 use super::{migrate, schemas, topics};
+use crate::certificates::{self, origin};
 use crate::role::Role;
 use crate::running::{Only, Running, avoid_taken_ports};
 use crate::{host, settings, signals};
@@ -21,16 +22,21 @@ use crate::{host, settings, signals};
 /// How long `--detach` waits. Most of it is for a machine that is busy.
 const READY: Duration = Duration::from_secs(240);
 
-pub(crate) async fn run(config: Option<&Path>) -> anyhow::Result<()> {
-    let settings = settings::load(config)?;
+pub(crate) async fn run(config: Option<&Path>, tls: bool) -> anyhow::Result<()> {
+    let mut settings = settings::load(config)?;
     let _guard = platform_telemetry::init(&settings.telemetry, "dev")?;
     let Some(_only) = Only::claim(&settings.data_dir)? else {
         bail!("agentmesh dev runs already; `agentmesh down` stops it");
     };
     let shutdown = signals::shutdown_on_signal()?;
     Running::starting()?.write(&settings.data_dir)?;
-    let result = with_lock(settings.clone(), shutdown).await;
-    Running::remove(&settings.data_dir);
+    let data_dir = settings.data_dir.clone();
+    if tls {
+        certificates::ensure(&settings)?;
+        certificates::apply(&mut settings, certificates::EVERY_ROLE);
+    }
+    let result = with_lock(settings, shutdown).await;
+    Running::remove(&data_dir);
     result
 }
 
@@ -90,7 +96,7 @@ async fn prepare(settings: &Settings) -> anyhow::Result<()> {
 
 /// Runs `agentmesh dev` in the background and returns when it is ready. One
 /// that runs already is waited for all the same.
-pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) async fn detach(config: Option<&Path>, tls: bool) -> anyhow::Result<()> {
     let settings = settings::load(config)?;
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("cannot make {}", settings.data_dir.display()))?;
@@ -105,7 +111,7 @@ pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
                 "starting the servers and all roles (log: {})",
                 log.display()
             );
-            Some(spawn(config, &log)?)
+            Some(spawn(config, tls, &log)?)
         }
     };
     let begun = Instant::now();
@@ -129,7 +135,7 @@ pub(crate) async fn detach(config: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spawn(config: Option<&Path>, log: &Path) -> anyhow::Result<Child> {
+fn spawn(config: Option<&Path>, tls: bool, log: &Path) -> anyhow::Result<Child> {
     let output = OpenOptions::new()
         .create(true)
         .append(true)
@@ -139,8 +145,11 @@ fn spawn(config: Option<&Path>, log: &Path) -> anyhow::Result<Child> {
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
+    command.arg("dev");
+    if tls {
+        command.arg("--tls");
+    }
     let child = command
-        .arg("dev")
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
@@ -161,15 +170,19 @@ async fn is_ready(settings: &Settings) -> anyhow::Result<bool> {
 
 fn print_addresses(settings: &Settings) {
     let s = settings;
-    for (name, address) in [
-        ("gateway", s.gateway.listen),
-        ("registry", s.registry.listen),
-        ("policy", s.policy.listen),
-        ("federation", s.federation.listen),
-        ("agent servers", s.agent_servers.listen),
-        ("CRM sandbox", s.crm_sandbox.listen),
+    for (name, address, tls) in [
+        ("gateway", s.gateway.listen, &s.gateway.tls),
+        ("registry", s.registry.listen, &s.registry.tls),
+        ("policy", s.policy.listen, &s.policy.tls),
+        ("federation", s.federation.listen, &s.federation.tls),
+        (
+            "agent servers",
+            s.agent_servers.listen,
+            &s.agent_servers.tls,
+        ),
+        ("CRM sandbox", s.crm_sandbox.listen, &s.crm_sandbox.tls),
     ] {
-        println!("  {name:<16} http://{address}");
+        println!("  {name:<16} {}", origin(address, tls));
     }
     println!(
         "  {:<16} http://{}/metrics",

@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use platform_config::Settings;
 use platform_http::reqwest::{Client, Method, RequestBuilder, StatusCode};
-use platform_http::{ClientOptions, client};
+use platform_http::{ClientOptions, peer_client};
 use platform_redis::Redis;
 use serde_json::{Value, json};
 
+use crate::certificates::origin;
 use crate::settings;
 
 #[derive(Debug, clap::Subcommand)]
@@ -59,7 +60,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 pub(crate) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result<()> {
     let settings = settings::load_as_running(config).await?;
-    let http = client(ClientOptions::default())?;
+    let http = peer_client(ClientOptions::default(), &settings.tls, "registry")?;
     match action {
         Action::Create {
             whose,
@@ -120,7 +121,8 @@ fn request(
     method: Method,
     rest: &str,
 ) -> RequestBuilder {
-    let url = format!("http://{}/v1/keys{rest}", settings.registry.listen);
+    let registry = origin(settings.registry.listen, &settings.registry.tls);
+    let url = format!("{registry}/v1/keys{rest}");
     let request = http
         .request(method, url)
         .header("mesh-tenant", &whose.tenant);

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod certs;
 mod completions;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
@@ -19,8 +20,8 @@ use crate::args::{Args, Command};
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.config.as_deref();
     match args.command {
-        Command::Dev { detach: false } => dev::run(config).await,
-        Command::Dev { detach: true } => dev::detach(config).await,
+        Command::Dev { detach: false, tls } => dev::run(config, tls).await,
+        Command::Dev { detach: true, tls } => dev::detach(config, tls).await,
         Command::Down => down::run(config).await,
         Command::Serve { roles } => serve::run(config, &roles).await,
         Command::Stack { action } => stack::run(config, action).await,
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Replay { action } => replay::run(config, action).await,
         Command::DeadLetters { action } => dead_letters::run(config, action).await,
         Command::Keys { action } => keys::run(config, action).await,
+        Command::Certs { action } => certs::run(config, action).await,
         Command::Completions { shell } => completions::run(shell),
     }
 }

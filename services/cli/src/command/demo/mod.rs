@@ -12,11 +12,12 @@ use anyhow::{Context, bail};
 use domain_kernel::CorrelationId;
 use platform_config::Settings;
 use platform_http::reqwest::{Client, StatusCode};
-use platform_http::{ClientOptions, client};
+use platform_http::{ClientOptions, client, peer_client};
 use platform_postgres::Pool;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use crate::certificates::origin;
 use crate::settings;
 use show::Show;
 use steps::{Facts, Steps, WayOut};
@@ -37,20 +38,22 @@ pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()>
     let settings = settings::load_as_running(config).await?;
     let _telemetry = settings::quiet_telemetry(&settings)?;
     let http = client(ClientOptions::default())?;
+    let registry = peer_client(ClientOptions::default(), &settings.tls, "registry")?;
+    let gateway = peer_client(ClientOptions::default(), &settings.tls, "gateway")?;
     let mut show = Show::start();
 
     show.working("registering the sample source, policy, agents, workflow and connector");
     let secret = sample::signing_secret(&settings)?;
-    let registered = sample::register(&http, &settings, &secret).await?;
+    let registered = sample::register(&registry, &settings, &secret).await?;
     sample::prepare_crm(&http, &settings).await?;
     show.note(&format!(
-        "{registered} resources of tenant {} are registered at http://{}",
+        "{registered} resources of tenant {} are registered at {}",
         sample::TENANT,
-        settings.registry.listen
+        origin(settings.registry.listen, &settings.registry.tls)
     ))?;
     // The gateway follows the registry: it answers 401 until it has seen the source.
     let ticket = ticket::Ticket::new(platform_telemetry::now());
-    let sent = send(&http, &settings, &ticket, &secret, &mut show).await?;
+    let sent = send(&gateway, &settings, &ticket, &secret, &mut show).await?;
 
     let pool = Pool::connect(&settings.postgres)?;
     let correlation: CorrelationId = sent["correlation_id"]
@@ -65,6 +68,14 @@ pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()>
     finish(&http, &settings, &mut show, &steps, correlation).await
 }
 
+/// What tells curl whom to believe, where that is not the operating system's to say.
+fn trusting(settings: &Settings) -> String {
+    match &settings.tls.peer_authorities {
+        Some(path) if settings.gateway.tls.is_on() => format!("--cacert {} ", path.display()),
+        _ => String::new(),
+    }
+}
+
 async fn send(
     http: &Client,
     settings: &Settings,
@@ -73,8 +84,8 @@ async fn send(
     show: &mut Show,
 ) -> anyhow::Result<Value> {
     let url = format!(
-        "http://{}/hooks/{}",
-        settings.gateway.listen,
+        "{}/hooks/{}",
+        origin(settings.gateway.listen, &settings.gateway.tls),
         sample::SOURCE
     );
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -156,8 +167,9 @@ async fn finish(
         (
             "how far it has come",
             format!(
-                "curl http://{}/v1/deliveries/{correlation}",
-                settings.gateway.listen
+                "curl {}{}/v1/deliveries/{correlation}",
+                trusting(settings),
+                origin(settings.gateway.listen, &settings.gateway.tls)
             ),
         ),
         (

@@ -9,6 +9,8 @@ use platform_config::Settings;
 use platform_http::reqwest::{Client, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::certificates::origin;
+
 pub(super) const TENANT: &str = "acme";
 pub(super) const SOURCE: &str = "zapier";
 
@@ -89,7 +91,8 @@ pub(super) async fn register(
     resources.push(("sources", SOURCE, source));
 
     for (kinds, id, resource) in &resources {
-        let url = format!("http://{}/v1/{kinds}/{id}", settings.registry.listen);
+        let registry = origin(settings.registry.listen, &settings.registry.tls);
+        let url = format!("{registry}/v1/{kinds}/{id}");
         let mut request = http
             .put(&url)
             .header("mesh-tenant", TENANT)
