@@ -113,7 +113,12 @@ impl Identity {
                 }
                 Err(Unbelieved::Missing)
             }
-            [] => self.certificate(certificate_names),
+            // Roles show one another certificates that are registered for nobody.
+            // Where nothing need be shown, that opens what showing nothing does.
+            [] => match self.certificate(certificate_names) {
+                Err(Unbelieved::UnknownCertificate) if !self.shared.required => return Ok(None),
+                found => found,
+            },
             [value] => self.bearer(value).await,
             // Which one counts is a question nobody should have to answer.
             _ => Err(Unbelieved::Malformed),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use platform_testkit::{Proc, eventually};
-use tests_flows::{Mesh, PATIENCE, Sender, Ticket};
+use tests_kit::{Mesh, PATIENCE, Sender, Ticket};
 
 /// Senders at once.
 const SENDERS: usize = 6;
