@@ -2,7 +2,7 @@ use crate::{Finding, Workspace};
 
 /// Each driver, and the one crate that owns it. Everybody else goes through
 /// that crate, so an upgrade or an exchange of the driver is one crate's matter.
-const OWNERS: [(&str, &str); 12] = [
+const OWNERS: [(&str, &str); 13] = [
     ("rdkafka", "platform/log"),
     ("tokio-postgres", "platform/postgres"),
     ("deadpool-postgres", "platform/postgres"),
