@@ -15,6 +15,25 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
         "kafka.message_timeout_ms",
         u64::from(kafka.message_timeout_ms),
     )?;
+    for (key, timeout) in [
+        ("kafka.session_timeout_ms", kafka.session_timeout_ms),
+        (
+            "kafka.static_session_timeout_ms",
+            kafka.static_session_timeout_ms,
+        ),
+    ] {
+        at_least_one(key, u64::from(timeout))?;
+    }
+    if kafka
+        .instance_id
+        .as_ref()
+        .is_some_and(|id| id.len() > 200 || !id.bytes().all(is_topic_byte))
+    {
+        return invalid(
+            "kafka.instance_id",
+            "may hold at most 200 letters, digits, `.`, `_` and `-`".to_owned(),
+        );
+    }
     if kafka.min_insync_replicas > kafka.replication {
         return invalid(
             "kafka.min_insync_replicas",
@@ -136,6 +155,14 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
         &["http", "https"],
     )?;
     at_least_one("sync.concurrency", settings.sync.concurrency as u64)?;
+    at_least_one(
+        "sync.connector_concurrency",
+        settings.sync.connector_concurrency as u64,
+    )?;
+    at_least_one(
+        "agents.agent_concurrency",
+        settings.agents.agent_concurrency as u64,
+    )?;
     let format = settings.telemetry.log_format.as_str();
     if !matches!(format, "text" | "json") {
         return invalid(

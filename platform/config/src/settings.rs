@@ -102,6 +102,11 @@ pub struct Kafka {
     pub queue_max_bytes: u64,
     pub session_timeout_ms: u32,
     pub max_poll_interval_ms: u32,
+    /// The same after a restart, and another for each replica of a role.
+    #[serde(deserialize_with = "optional_text")]
+    pub instance_id: Option<String>,
+    /// In place of `session_timeout_ms` where there is an `instance_id`.
+    pub static_session_timeout_ms: u32,
     /// `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
     pub security_protocol: String,
     #[serde(deserialize_with = "optional_path")]
@@ -222,6 +227,8 @@ pub struct Workflow {
 pub struct Agents {
     /// How many executions run at once.
     pub concurrency: usize,
+    /// How many of those call one agent.
+    pub agent_concurrency: usize,
     pub federation_url: String,
     /// How many earlier contexts an agent is shown.
     pub history_limit: u32,
@@ -231,6 +238,8 @@ pub struct Agents {
 pub struct Sync {
     /// How many effects run at once.
     pub concurrency: usize,
+    /// How many of those go to one connector.
+    pub connector_concurrency: usize,
 }
 
 /// The bundled MCP servers of the three sample agents.

@@ -28,6 +28,9 @@ pub enum GroupEvent {
     /// [`GroupConsumer::release`] or by the next call of
     /// [`GroupConsumer::next`]; the rest of the group waits for that.
     Revoked(Vec<i32>),
+    /// These partition numbers have gone to others already: this member was
+    /// silent for too long. There is nothing to hand over.
+    Lost(Vec<i32>),
     /// Records in order within their partition; none when nothing came in time.
     Records(Vec<Record>),
 }
@@ -70,23 +73,29 @@ impl GroupConsumer {
         topics: &[&'static str],
         options: GroupOptions,
     ) -> Result<Self, Error> {
+        let session_timeout_ms = if options.group_instance_id.is_some() {
+            settings.static_session_timeout_ms
+        } else {
+            settings.session_timeout_ms
+        };
         let poller = Poller::open(settings, group, true, |config| {
             config
                 .set("group.id", format!("{}{group}", settings.topic_prefix))
                 .set("partition.assignment.strategy", "range")
-                .set(
-                    "session.timeout.ms",
-                    settings.session_timeout_ms.to_string(),
-                )
+                .set("session.timeout.ms", session_timeout_ms.to_string())
                 .set(
                     "heartbeat.interval.ms",
-                    (settings.session_timeout_ms / 4).max(1).to_string(),
+                    // No less often for a static member: it learns of a rebalance
+                    // by a heartbeat.
+                    (session_timeout_ms.min(settings.session_timeout_ms) / 4)
+                        .max(1)
+                        .to_string(),
                 )
                 .set(
                     "max.poll.interval.ms",
                     settings
                         .max_poll_interval_ms
-                        .max(settings.session_timeout_ms)
+                        .max(session_timeout_ms)
                         .to_string(),
                 );
             if let Some(instance) = &options.group_instance_id {
@@ -134,7 +143,12 @@ impl GroupConsumer {
             Polled::Change(Change::Revoked) => {
                 self.revoking = true;
                 self.count("revoked");
-                Ok(GroupEvent::Revoked(self.owned.iter().copied().collect()))
+                Ok(GroupEvent::Revoked(self.owned()))
+            }
+            Polled::Change(Change::Lost) => {
+                self.revoking = true;
+                self.count("lost");
+                Ok(GroupEvent::Lost(self.owned()))
             }
         }
     }

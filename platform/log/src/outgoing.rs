@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
-use crate::Record;
+use crate::producer::MAX_RECORD_BYTES;
+use crate::{Error, Record};
 
 /// A record on its way to the log. An [`Encoder`](crate::Encoder) makes one of
 /// an event, so that no record goes out without its headers and schema.
@@ -33,6 +34,32 @@ impl Outgoing {
         }
     }
 
+    /// A record that was written before, as it was, to the same partition.
+    pub fn again(topic: &'static str, record: &Record) -> Self {
+        Self {
+            topic,
+            partition: Some(record.partition),
+            key: record.key.clone(),
+            headers: record.headers.clone(),
+            value: record.value.clone(),
+        }
+    }
+
+    /// Whether the log takes a record of this size.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when it never does.
+    pub fn check_size(&self) -> Result<(), Error> {
+        let bytes = self.size();
+        if bytes <= MAX_RECORD_BYTES {
+            return Ok(());
+        }
+        Err(Error::TooLarge {
+            topic: self.topic.to_owned(),
+            bytes,
+        })
+    }
+
     /// The topic without the prefix.
     pub fn topic(&self) -> &'static str {
         self.topic
@@ -40,6 +67,11 @@ impl Outgoing {
 
     pub fn key(&self) -> Option<&[u8]> {
         self.key.as_deref()
+    }
+
+    /// The partition it is bound to; none where the key decides.
+    pub fn partition(&self) -> Option<i32> {
+        self.partition
     }
 
     pub fn headers(&self) -> &[(String, Bytes)] {

@@ -32,6 +32,8 @@ pub(crate) enum Change {
     Assigned(Vec<(String, i32)>),
     /// All that was assigned: the range protocol revokes everything at once.
     Revoked,
+    /// As `Revoked`, but the group did not wait for us.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -307,6 +309,7 @@ impl ConsumerContext for Events {
                     .map(|element| (element.topic().to_owned(), element.partition()))
                     .collect(),
             ),
+            _ if consumer.assignment_lost() => Change::Lost,
             _ => Change::Revoked,
         };
         self.0.changes().push_back(change);

@@ -202,15 +202,8 @@ impl Producer {
         batch: &Arc<Batch>,
         index: usize,
     ) -> Result<(), Error> {
-        if record.size() > MAX_RECORD_BYTES {
-            return Err(refused(
-                record,
-                "too_large",
-                Error::TooLarge {
-                    topic: record.topic.to_owned(),
-                    bytes: record.size(),
-                },
-            ));
+        if let Err(error) = record.check_size() {
+            return Err(refused(record, "too_large", error));
         }
         let topic = format!("{}{}", self.shared.settings.topic_prefix, record.topic);
         let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =

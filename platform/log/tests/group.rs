@@ -39,7 +39,7 @@ async fn assigned(member: &mut GroupConsumer) -> Vec<i32> {
         match member.next(100, TICK).await {
             Ok(GroupEvent::Assigned(partitions)) => return partitions,
             Ok(GroupEvent::Records(records)) => assert!(records.is_empty()),
-            Ok(GroupEvent::Revoked(_)) => {}
+            Ok(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) => {}
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
     }
@@ -165,7 +165,7 @@ async fn partitions_move_when_a_member_comes_and_goes() {
         match first.next(100, TICK).await.unwrap() {
             GroupEvent::Assigned(partitions) => break partitions,
             GroupEvent::Records(records) => assert!(records.is_empty()),
-            GroupEvent::Revoked(_) => {}
+            GroupEvent::Revoked(_) | GroupEvent::Lost(_) => {}
         }
     };
     assert_eq!(back, [0, 1, 2]);

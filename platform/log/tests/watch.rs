@@ -37,7 +37,7 @@ async fn progress_and_lag_can_be_watched() {
         match member.next(100, Duration::from_millis(200)).await {
             Ok(GroupEvent::Assigned(_)) => member.start(&[(TOPIC, 1, 0)]).unwrap(),
             Ok(GroupEvent::Records(records)) => read += records.len(),
-            Ok(GroupEvent::Revoked(_)) => {}
+            Ok(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) => {}
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
         if read == 10 {

@@ -9,6 +9,7 @@ use platform_postgres::Claimed;
 use crate::Failure;
 use crate::dead_letter::{DeadLetters, Taken, Verdict};
 use crate::session::{Halt, Held};
+use crate::world::Log;
 
 /// A batch on its way in: what could be decoded, up to the first record of each
 /// topic partition that cannot be handled for now.
@@ -19,7 +20,9 @@ pub(crate) struct Intake<T> {
     stopped: Option<Failure>,
     /// Where it was cut short for one record, to be tried again after a pause.
     held: Vec<Held>,
-    cut: Vec<(String, i32)>,
+    /// The first record of a topic partition that has to wait. What comes before
+    /// it is handled: the checkpoint will say that it was.
+    cut: Vec<(String, i32, i64)>,
 }
 
 impl<T> Intake<T> {
@@ -33,11 +36,11 @@ impl<T> Intake<T> {
         }
     }
 
-    /// Whether the record stands behind one that has to wait, or is it.
+    /// Whether the record has to wait, or stands behind one that has to.
     pub(crate) fn is_cut(&self, record: &Record) -> bool {
-        self.cut
-            .iter()
-            .any(|(topic, partition)| *partition == record.partition && *topic == record.topic)
+        self.cut.iter().any(|(topic, partition, offset)| {
+            *partition == record.partition && *topic == record.topic && *offset <= record.offset
+        })
     }
 
     pub(crate) fn take(&mut self, taken: Taken, item: T) {
@@ -46,11 +49,11 @@ impl<T> Intake<T> {
 
     /// Sends a record away that is given up, and answers whether it did; cuts
     /// the batch before one that may succeed later.
-    pub(crate) async fn fail(
+    pub(crate) async fn fail<L: Log>(
         &mut self,
         taken: &Taken,
         failure: Failure,
-        dead_letters: &DeadLetters,
+        dead_letters: &DeadLetters<L>,
     ) -> Result<bool, Halt> {
         let record = &taken.at;
         match dead_letters.judge(taken, failure).await? {
@@ -66,7 +69,14 @@ impl<T> Intake<T> {
                 failure,
             }),
         }
-        self.cut.push((record.topic.clone(), record.partition));
+        self.cut(record);
+        Ok(false)
+    }
+
+    /// Ends the batch before this record, for its topic partition.
+    fn cut(&mut self, record: &Record) {
+        let place = (record.topic.clone(), record.partition, record.offset);
+        self.cut.push(place);
         if let Some(claim) = self
             .upto
             .iter_mut()
@@ -74,7 +84,6 @@ impl<T> Intake<T> {
         {
             claim.next_offset = record.offset;
         }
-        Ok(false)
     }
 
     /// What is committed, once everything before the cuts is; or why the runner
@@ -113,5 +122,41 @@ pub(crate) async fn guarded_async<T, E: Into<Failure>>(
     match AssertUnwindSafe(step).catch_unwind().await {
         Ok(result) => result.map_err(Into::into),
         Err(panic) => Err(poisoned(&*panic)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(offset: i64) -> Record {
+        Record {
+            topic: "mesh.things".to_owned(),
+            partition: 1,
+            offset,
+            timestamp_ms: 0,
+            key: None,
+            headers: Vec::new(),
+            value: None,
+        }
+    }
+
+    #[test]
+    fn only_what_stands_behind_a_cut_waits() {
+        let claim = Claimed {
+            topic: "mesh.things".to_owned(),
+            partition: 1,
+            next_offset: 9,
+            generation: 1,
+        };
+        let mut intake: Intake<()> = Intake::new(3, vec![claim]);
+        intake.cut(&record(7));
+        assert_eq!(intake.upto[0].next_offset, 7);
+        let waits: Vec<bool> = (5..10).map(|at| intake.is_cut(&record(at))).collect();
+        assert_eq!(waits, [false, false, true, true, true]);
+        // What fails before it later on is where the batch ends then.
+        intake.cut(&record(6));
+        assert_eq!(intake.upto[0].next_offset, 6);
+        assert!(intake.is_cut(&record(6)));
     }
 }

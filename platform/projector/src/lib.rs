@@ -27,13 +27,23 @@ mod deps;
 mod digest;
 mod error;
 mod executor;
+mod guard;
 mod intake;
 mod metric;
 mod pg;
 mod read;
 mod rebuild;
 mod session;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+mod sim;
 mod store;
+mod world;
 
 pub use dead_letter::{DeadLetter, TOPIC as DEAD_LETTERS, letter_id, redrive};
 pub use decider::{Process, Rejected, migrate_process, request_metadata, run_process};

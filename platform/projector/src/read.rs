@@ -4,6 +4,7 @@ use platform_config::Kafka;
 use platform_log::{Admin, PartitionReader, Record};
 
 use crate::session::Halt;
+use crate::world::{Log, Reader};
 
 const CHUNK: usize = 1_000;
 const WAIT: Duration = Duration::from_millis(500);
@@ -12,8 +13,8 @@ const STALLED: Duration = Duration::from_secs(30);
 
 /// Reads a stretch of a topic, outside any group: from given offsets to the
 /// high watermarks seen when it was opened.
-pub(crate) struct Stretch {
-    reader: PartitionReader,
+pub(crate) struct Stretch<R = PartitionReader> {
+    reader: R,
     /// Partition, next offset, end.
     partitions: Vec<(i32, i64, i64)>,
     quiet: Duration,
@@ -28,6 +29,28 @@ impl Stretch {
         from: Vec<(i32, i64)>,
     ) -> Result<Self, Halt> {
         let ends = admin.high_watermarks(topic).await?;
+        Self::from(from, &ends, |starts| {
+            PartitionReader::open(kafka, topic, starts)
+        })
+    }
+}
+
+impl<R: Reader> Stretch<R> {
+    /// As [`Stretch::open`], of any log.
+    pub(crate) async fn over<L: Log<Reader = R>>(
+        log: &L,
+        topic: &str,
+        from: Vec<(i32, i64)>,
+    ) -> Result<Self, Halt> {
+        let ends = log.high_watermarks(topic).await?;
+        Self::from(from, &ends, |starts| log.read(topic, starts))
+    }
+
+    fn from(
+        from: Vec<(i32, i64)>,
+        ends: &[(i32, i64)],
+        open: impl FnOnce(Vec<(i32, i64)>) -> Result<R, platform_log::Error>,
+    ) -> Result<Self, Halt> {
         let partitions: Vec<(i32, i64, i64)> = from
             .into_iter()
             .map(|(partition, next)| {
@@ -38,14 +61,12 @@ impl Stretch {
                 (partition, next, end)
             })
             .collect();
-        let reader = PartitionReader::open(
-            kafka,
-            topic,
-            partitions
-                .iter()
-                .filter(|(_, next, end)| next < end)
-                .map(|(partition, next, _)| (*partition, *next)),
-        )?;
+        let starts = partitions
+            .iter()
+            .filter(|(_, next, end)| next < end)
+            .map(|(partition, next, _)| (*partition, *next))
+            .collect();
+        let reader = open(starts)?;
         Ok(Self {
             reader,
             partitions,

@@ -384,3 +384,73 @@ async fn states_are_folded_anew_after_their_schema_was_dropped() {
     assert_eq!(ids.len(), 11);
     assert_eq!(Counts::TOPIC, "mesh.counts");
 }
+
+/// A record as the runner notes it before it appends it.
+fn noted(outgoing: &Outgoing) -> serde_json::Value {
+    let headers: Vec<(String, String)> = outgoing
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.clone(), hex::encode(value)))
+        .collect();
+    serde_json::json!({
+        "key": outgoing.key().map(hex::encode),
+        "headers": headers,
+        "value": outgoing.value().map(hex::encode),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_was_only_begun_is_completed() {
+    let bed = bed("torn").await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press_on(0, &pressed("a", 1)).await;
+    has_total(&bed, "a", 1).await;
+    running.stop().await;
+
+    // Of a decision of three events the owner appended the first, and died.
+    let drafts: Vec<Outgoing> = (2..5)
+        .map(|version| {
+            let event = Recorded {
+                meta: meta("torn", "a", version),
+                event: Counted {
+                    stream: "a".to_owned(),
+                    press: format!("part {version}"),
+                    total: version * 10,
+                },
+            };
+            let outgoing = bed.encoder.encode::<Counts>(&event).unwrap();
+            outgoing.to_partition(0)
+        })
+        .collect();
+    let records = serde_json::Value::from_iter(drafts.iter().map(noted)).to_string();
+    bed.pool
+        .get()
+        .await
+        .unwrap()
+        .execute(
+            "INSERT INTO test_counting.mesh_intent (partition, records) VALUES (0, $1)",
+            &[&records],
+        )
+        .await
+        .unwrap();
+    bed.producer.append(drafts[0].clone()).await.unwrap();
+
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    has_total(&bed, "a", 40).await;
+    // It is completed once, however often somebody takes over.
+    running.crash().await;
+    let running = Running::start(|stop| run_process(counting(&bed), bed.deps(), stop));
+    bed.press_on(0, &pressed("a", 2)).await;
+    has_total(&bed, "a", 42).await;
+    running.stop().await;
+    let counts = bed.decode_all::<Counts>().await;
+    let versions: Vec<u64> = counts.iter().map(|count| count.meta.version).collect();
+    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    let asked: BTreeSet<u64> = bed
+        .decode_all::<Asks>()
+        .await
+        .iter()
+        .map(|ask| ask.event.number)
+        .collect();
+    assert_eq!(asked, BTreeSet::from([1, 20, 30, 40, 42]));
+}

@@ -42,6 +42,8 @@ struct Answering {
     encoder: Encoder,
     world: World,
     ordered: bool,
+    /// Requests of one kind get only some of the places.
+    places: usize,
 }
 
 fn answering(bed: &Bed, world: &World) -> Answering {
@@ -51,6 +53,7 @@ fn answering(bed: &Bed, world: &World) -> Answering {
         encoder: bed.encoder.clone(),
         world: world.clone(),
         ordered: false,
+        places: 8,
     }
 }
 
@@ -101,6 +104,15 @@ impl Executor for Answering {
 
     fn order_key(&self, request: &Recorded<Asked>) -> Option<String> {
         self.ordered.then(|| request.event.stream.clone())
+    }
+
+    fn share_key(&self, request: &Recorded<Asked>) -> Option<String> {
+        let (kind, _) = request.event.stream.split_once(' ')?;
+        Some(kind.to_owned())
+    }
+
+    fn places(&self) -> usize {
+        self.places
     }
 
     async fn execute(
@@ -418,4 +430,82 @@ async fn finals(bed: &Bed) -> BTreeMap<String, u64> {
         }
     }
     finals
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_leaves_the_others_their_places() {
+    let bed = bed("places").await;
+    let world = World::new(100);
+    let mut executor = answering(&bed, &world);
+    executor.places = 2;
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    // More than may run and more than would be read ahead.
+    for number in 0..40 {
+        ask_on(&bed, 0, &asked(&format!("dead {number}"), 500 + number)).await;
+    }
+    for number in 0..3 {
+        ask_on(&bed, 0, &asked(&format!("alive {number}"), number)).await;
+    }
+    done(&bed, 3).await;
+    let hanging = world
+        .begun()
+        .iter()
+        .filter(|(stream, _)| stream.starts_with("dead"))
+        .count();
+    assert_eq!(hanging, 2, "no more than their places");
+    world.open.send(1_000).unwrap();
+    done(&bed, 43).await;
+    running.stop().await;
+}
+
+fn revocations() -> f64 {
+    platform_telemetry::render_prometheus()
+        .lines()
+        .filter(|line| line.starts_with("agentmesh_log_rebalances_total"))
+        .filter(|line| line.contains("test-answering") && line.contains("revoked"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_ends_before_its_partition_is_handed_over() {
+    let bed = bed("hand over").await;
+    let before = revocations();
+    let world = World::new(0);
+    let first = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(first, bed.deps(), stop));
+    let partitions = bed.settings.kafka.partitions as i32;
+    for partition in 0..partitions {
+        ask_on(&bed, partition, &asked(&format!("r{partition}"), 1)).await;
+    }
+    eventually(PATIENCE, || async {
+        world.begun().len() == partitions as usize
+    })
+    .await
+    .unwrap();
+    let other = World::new(100);
+    let second = answering(&bed, &other);
+    let joining = Running::start(|stop| run_executor(second, bed.deps(), stop));
+    // The group has asked for the partitions back. (Another test's group may be
+    // the one that was counted; then this one shows less.)
+    eventually(PATIENCE, || async { revocations() > before })
+        .await
+        .unwrap();
+    world.open.send(100).unwrap();
+    done(&bed, partitions as usize).await;
+    // Something for the second to do, which it only does as an owner.
+    for partition in 0..partitions {
+        ask_on(&bed, partition, &asked(&format!("later{partition}"), 2)).await;
+    }
+    done(&bed, partitions as usize * 2).await;
+    eventually(PATIENCE, || async { !other.begun().is_empty() })
+        .await
+        .unwrap();
+    let again = other
+        .begun()
+        .iter()
+        .any(|(stream, _)| stream.starts_with('r'));
+    assert!(!again, "what was under way was not begun again");
+    running.stop().await;
+    joining.stop().await;
 }

@@ -30,6 +30,14 @@ pub fn span_with_parent(span: &tracing::Span, traceparent: Option<&str>) {
     }
 }
 
+/// Links `span` to the span that `traceparent` names: work that several others
+/// led to has no one parent. A missing or malformed one is ignored.
+pub fn span_link(span: &tracing::Span, traceparent: Option<&str>) {
+    if let Some(cause) = traceparent.and_then(parse) {
+        span.add_link(cause);
+    }
+}
+
 /// Whether `text` is a well-formed `traceparent`.
 pub fn valid_traceparent(text: &str) -> bool {
     parse(text).is_some()

@@ -32,6 +32,8 @@ pub struct AgentExecutor {
     answers: Decoder<Results>,
     encoder: Encoder,
     concurrency: usize,
+    /// How many of those one agent may take.
+    places: usize,
 }
 
 /// A call that is ready to be made.
@@ -56,7 +58,7 @@ impl AgentExecutor {
         caller: Caller,
         registry: &SchemaRegistry,
         encoder: Encoder,
-        concurrency: usize,
+        settings: &platform_config::Agents,
     ) -> Self {
         Self {
             agents,
@@ -65,7 +67,8 @@ impl AgentExecutor {
             requests: Decoder::new(registry.clone()),
             answers: Decoder::new(registry.clone()),
             encoder,
-            concurrency,
+            concurrency: settings.concurrency,
+            places: settings.agent_concurrency,
         }
     }
 }
@@ -133,6 +136,19 @@ impl Executor for AgentExecutor {
             ExecutionRequest::Requested(_) => None,
             ExecutionRequest::Cancelled(cancelled) => Some(cancelled.execution_id.to_string()),
         }
+    }
+
+    fn share_key(&self, request: &Recorded<ExecutionRequest>) -> Option<String> {
+        match &request.event {
+            ExecutionRequest::Requested(requested) => {
+                Some(format!("{}/{}", request.meta.tenant, requested.agent_id))
+            }
+            ExecutionRequest::Cancelled(_) => None,
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.places
     }
 
     async fn execute(

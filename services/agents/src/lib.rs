@@ -63,7 +63,7 @@ pub async fn run(
                 caller,
                 &registry,
                 encoder,
-                settings.agents.concurrency,
+                &settings.agents,
             );
             let deps = Deps {
                 settings: settings.clone(),

@@ -15,6 +15,8 @@ pub(crate) struct SyncExecutor {
     requests: Decoder<Effects>,
     answers: Decoder<Outcomes>,
     concurrency: usize,
+    /// How many of those one connector may take.
+    places: usize,
 }
 
 impl SyncExecutor {
@@ -22,14 +24,15 @@ impl SyncExecutor {
         connectors: Connectors,
         encoder: Encoder,
         registry: &SchemaRegistry,
-        concurrency: usize,
+        settings: &platform_config::Sync,
     ) -> Self {
         Self {
             connectors,
             encoder,
             requests: Decoder::new(registry.clone()),
             answers: Decoder::new(registry.clone()),
-            concurrency,
+            concurrency: settings.concurrency,
+            places: settings.connector_concurrency,
         }
     }
 }
@@ -100,6 +103,20 @@ impl Executor for SyncExecutor {
             )),
             EffectRequest::Cancelled(_) => None,
         }
+    }
+
+    fn share_key(&self, request: &Recorded<EffectRequest>) -> Option<String> {
+        match &request.event {
+            EffectRequest::Requested(requested) => Some(format!(
+                "{}/{}",
+                request.meta.tenant, requested.connector_id
+            )),
+            EffectRequest::Cancelled(_) => None,
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.places
     }
 
     async fn execute(

@@ -62,7 +62,7 @@ pub async fn run(
                 Connectors::new(view, vault),
                 encoder,
                 &schema_registry,
-                settings.sync.concurrency,
+                &settings.sync,
             );
             let deps = Deps {
                 pool,

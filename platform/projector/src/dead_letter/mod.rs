@@ -8,8 +8,8 @@ mod tries;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use platform_config::{DeadLetters as Policy, Settings};
-use platform_log::{Producer, Record};
+use platform_config::DeadLetters as Policy;
+use platform_log::Record;
 use tracing::{info, warn};
 
 pub(crate) use given_up::GivenUp;
@@ -17,9 +17,10 @@ pub use letter::{DeadLetter, letter_id};
 pub(crate) use redrives::Taken;
 pub use redrives::redrive;
 
+use crate::Failure;
 use crate::error::chain;
 use crate::session::Halt;
-use crate::{Deps, Failure};
+use crate::world::{Append, KafkaLog, Log, World};
 use tries::Tries;
 
 /// Where records go that could not be handled. Every runner also reads it, for
@@ -48,32 +49,36 @@ pub(crate) enum Verdict {
 /// Judges records that failed, on behalf of one consumer, and sends away those
 /// that are given up.
 #[derive(Clone)]
-pub(crate) struct DeadLetters {
+pub(crate) struct DeadLetters<L = KafkaLog> {
     consumer: &'static str,
     /// What the consumer reads or folds: nothing else is redriven to it.
     topics: Arc<[&'static str]>,
     /// Whether the letters themselves are among what the consumer is about.
     reads_letters: bool,
-    settings: Arc<Settings>,
-    producer: Producer,
+    policy: Policy,
+    log: L,
     tries: Arc<Mutex<Tries>>,
 }
 
-impl DeadLetters {
+impl<L: Log> DeadLetters<L> {
     /// `topics` are the consumer's own, its state or answer topic included.
-    pub(crate) fn new(deps: &Deps, consumer: &'static str, topics: &[&'static str]) -> Self {
+    pub(crate) fn new<W: World<Log = L>>(
+        world: &W,
+        consumer: &'static str,
+        topics: &[&'static str],
+    ) -> Self {
         Self {
             consumer,
             topics: topics.into(),
             reads_letters: topics.contains(&TOPIC),
-            settings: Arc::clone(&deps.settings),
-            producer: deps.producer.clone(),
+            policy: world.dead_letters().clone(),
+            log: world.log().clone(),
             tries: Arc::default(),
         }
     }
 
     fn policy(&self) -> &Policy {
-        &self.settings.dead_letters
+        &self.policy
     }
 
     /// How often a record is tried that fails by itself.
@@ -98,7 +103,7 @@ impl DeadLetters {
                 let pause = self.pause(attempts);
                 let patience = tries::patience(self.policy(), &failure);
                 if attempts < self.attempts() || since.elapsed() < patience {
-                    metrics::counter!(crate::metric::RETRIES, "runner" => self.consumer, "topic" => taken.record().topic.clone())
+                    metrics::counter!(crate::metric::RETRIES, "runner" => self.consumer, "step" => "record")
                         .increment(1);
                     return Ok(Verdict::Again(pause, failure));
                 }
@@ -135,12 +140,12 @@ impl DeadLetters {
             "record becomes a dead letter"
         );
         let letter = letter::write(record, self.consumer, failure, attempts);
-        match self.producer.append(letter.clone()).await {
+        match self.log.producer().append(letter.clone()).await {
             Ok(_) => {}
             // With its new headers it no longer fits. Where it came from it still is.
             Err(platform_log::Error::TooLarge { .. }) => {
                 let letter = letter::without_value(letter, record);
-                self.producer.append(letter).await?;
+                self.log.producer().append(letter).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -159,7 +164,7 @@ impl DeadLetters {
         let mut found = Vec::new();
         if let Some(origin) = redrives::meant_for(&record, self.consumer) {
             if self.topics.contains(&origin.topic.as_str()) {
-                match redrives::fetch(&self.settings.kafka, &origin).await? {
+                match redrives::fetch(&self.log, &origin).await? {
                     Some(original) => {
                         info!(runner.name = self.consumer, record.origin = %origin, "record comes back from the dead letters");
                         found.push(Taken::redriven(record.clone(), original));

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use platform_config::Kafka;
-use platform_log::{Outgoing, PartitionReader, Position, Record};
+use platform_log::{Outgoing, Position, Record};
 
 use super::letter::parse_origin;
 use super::{DeadLetter, TOPIC};
 use crate::session::Halt;
+use crate::world::{Log, Reader};
 
 /// Header of a redrive: the consumer that is to handle the record now.
 const CONSUMER: &str = "mesh-redrive-consumer";
@@ -72,12 +72,15 @@ pub(super) fn meant_for(record: &Record, consumer: &str) -> Option<Position> {
 }
 
 /// Reads one record where it stands; none when the log has no such record.
-pub(super) async fn fetch(kafka: &Kafka, at: &Position) -> Result<Option<Record>, Halt> {
-    let mut reader = PartitionReader::open(kafka, &at.topic, [(at.partition, at.offset)])?;
-    let ends = reader.high_watermarks().await?;
-    if at.offset < 0 || ends.iter().any(|(_, end)| at.offset >= *end) {
+pub(super) async fn fetch<L: Log>(log: &L, at: &Position) -> Result<Option<Record>, Halt> {
+    let ends = log.high_watermarks(&at.topic).await?;
+    let is_there = ends
+        .iter()
+        .any(|(partition, end)| *partition == at.partition && (0..*end).contains(&at.offset));
+    if !is_there {
         return Ok(None);
     }
+    let mut reader = log.read(&at.topic, vec![(at.partition, at.offset)])?;
     let mut quiet = Duration::ZERO;
     while quiet < STALLED {
         let records = reader.next(1, WAIT).await?;

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use domain_kernel::{Decider, EventId, Metadata, Recorded, Timestamp};
 use platform_log::{Outgoing, Record};
 
@@ -6,11 +8,21 @@ use super::{EventOf, Process, Rejected, StateOf};
 use crate::Failure;
 use crate::intake::guarded;
 
+/// An event that was decided, on its way to the state topic.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    pub(crate) stream: String,
+    pub(crate) partition: i32,
+    pub(crate) outgoing: Outgoing,
+}
+
 /// What is to be appended because of a batch.
 pub(crate) struct Decided<P: Process> {
     /// In the order decided.
-    pub(crate) events: Vec<(i32, Outgoing)>,
+    pub(crate) events: Vec<Draft>,
     pub(crate) requests: Vec<Outgoing>,
+    /// Streams about which one decision was several events.
+    pub(crate) indivisible: BTreeSet<String>,
     _process: std::marker::PhantomData<P>,
 }
 
@@ -19,6 +31,7 @@ impl<P: Process> Default for Decided<P> {
         Self {
             events: Vec::new(),
             requests: Vec::new(),
+            indivisible: BTreeSet::new(),
             _process: std::marker::PhantomData,
         }
     }
@@ -132,12 +145,21 @@ impl<P: Process> Decided<P> {
     ) -> Result<(), Failure> {
         let mut events = Vec::with_capacity(staged.recorded.len());
         let mut requests = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut indivisible = BTreeSet::new();
         for recorded in &staged.recorded {
+            if !seen.insert(&recorded.meta.stream) {
+                indivisible.insert(recorded.meta.stream.clone());
+            }
             let outgoing = process
                 .encode_event(recorded)
                 .map_err(Failure::poison)?
                 .to_partition(partition);
-            events.push((partition, outgoing));
+            events.push(Draft {
+                stream: recorded.meta.stream.clone(),
+                partition,
+                outgoing,
+            });
             requests.append(&mut requests_of(process, recorded)?);
         }
         if !staged.recorded.is_empty() {
@@ -145,6 +167,7 @@ impl<P: Process> Decided<P> {
         }
         self.events.append(&mut events);
         self.requests.append(&mut requests);
+        self.indivisible.append(&mut indivisible);
         for (stream, entry) in staged.entries {
             states.put(stream, entry);
         }

@@ -1,6 +1,7 @@
 //! Processes that decide: input topics in, one state topic and requests out.
 
 mod batch;
+mod intent;
 mod recovery;
 mod runner;
 mod states;
@@ -14,6 +15,8 @@ use platform_postgres::Migration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(test)]
+pub(crate) use runner::run_process_in;
 pub use runner::{migrate_process, run_process};
 
 use crate::Failure;

@@ -1,18 +1,26 @@
-use platform_log::Record;
+use std::collections::BTreeSet;
+
+use platform_log::{Outgoing, Record};
 use platform_postgres::Claimed;
 use tracing::{info, warn};
 
-use super::Process;
-use super::batch::{evolve, requests_of};
-use super::runner::ProcessRole;
+use super::batch::{Decided, Draft, evolve, requests_of};
+use super::runner::{AppendError, ProcessRole};
 use super::states::States;
+use super::{Process, intent};
 use crate::Failure;
 use crate::error::chain;
+use crate::guard::{Guard, stands};
 use crate::intake::guarded_async;
 use crate::read::Stretch;
 use crate::session::Halt;
+use crate::world::{Append, Log, StateStore, World};
 
-impl<P: Process> ProcessRole<P> {
+impl<W, P> ProcessRole<W, P>
+where
+    W: World<Store: StateStore>,
+    P: Process,
+{
     /// Folds the state topic from the recorded offset to its end and appends
     /// again the requests that follow from what was found there: the owner
     /// before may have crashed between its append and its commit.
@@ -20,9 +28,8 @@ impl<P: Process> ProcessRole<P> {
         let partition = own.partition;
         let from = own.next_offset;
         self.process.reset(partition);
-        let mut stretch = Stretch::open(
-            &self.admin,
-            &self.deps.settings.kafka,
+        let mut stretch = Stretch::over(
+            self.world.log(),
             self.process.state_topic(),
             vec![(partition, own.next_offset)],
         )
@@ -45,6 +52,81 @@ impl<P: Process> ProcessRole<P> {
             );
         }
         self.own.insert(partition, own);
+        if stands(Guard::Intent) {
+            self.complete(partition).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends what is missing of decisions that were noted and only begun.
+    ///
+    /// Of a stream, what was noted still holds if its last event is one of them,
+    /// or the one before them. Else somebody else's events took their place, and
+    /// the input is decided anew.
+    async fn complete(&mut self, partition: i32) -> Result<(), Halt> {
+        let Some(text) = self.world.store().intended(partition).await? else {
+            return Ok(());
+        };
+        let records = intent::read(&text, self.process.state_topic(), partition)?;
+        let mut events = Vec::with_capacity(records.len());
+        for record in records {
+            match guarded_async(self.process.decode_own(&record)).await {
+                Ok(event) => events.push((record, event)),
+                Err(failure) => return Err(Halt::transient(failure)),
+            }
+        }
+        let streams: Vec<String> = events
+            .iter()
+            .map(|(_, event)| event.meta.stream.clone())
+            .collect();
+        let mut states = States::default();
+        states.load(self.world.store(), partition, &streams).await?;
+        let mut decided = Decided::<P>::default();
+        let mut replaced = BTreeSet::new();
+        let mut missing = Vec::new();
+        for (record, event) in events {
+            let stream = event.meta.stream.clone();
+            let mut entry = states.get(&stream, partition);
+            if event.meta.version <= entry.version {
+                let last = entry.last.as_ref().map(|last| last.id);
+                if event.meta.version == entry.version && last != Some(event.meta.id) {
+                    replaced.insert(stream);
+                }
+                continue;
+            }
+            if event.meta.version != entry.version + 1 || replaced.contains(&stream) {
+                replaced.insert(stream);
+                continue;
+            }
+            evolve::<P>(&mut entry, &event)?;
+            decided
+                .requests
+                .append(&mut requests_of(&*self.process, &event)?);
+            decided.events.push(Draft {
+                stream: stream.clone(),
+                partition,
+                outgoing: Outgoing::again(self.process.state_topic(), &record),
+            });
+            states.put(stream, entry);
+            missing.push(event);
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        info!(
+            process.name = P::NAME,
+            partition,
+            events = missing.len(),
+            "appending the rest of decisions that were begun"
+        );
+        self.process.decided(partition, &missing);
+        let own = match self.append(decided).await {
+            Ok(own) => own,
+            Err(AppendError::Halt(halt)) => return Err(halt),
+            Err(AppendError::Refused(error)) => return Err(Halt::transient(error)),
+        };
+        self.commit(&states, &own).await?;
+        self.remember(&own);
         Ok(())
     }
 
@@ -63,12 +145,7 @@ impl<P: Process> ProcessRole<P> {
             .collect();
         let mut states = States::default();
         states
-            .load(
-                &self.deps.pool,
-                self.checkpoints.schema(),
-                own.partition,
-                &streams,
-            )
+            .load(self.world.store(), own.partition, &streams)
             .await?;
         let mut requests = Vec::new();
         let mut folded = Vec::with_capacity(events.len());
@@ -101,8 +178,8 @@ impl<P: Process> ProcessRole<P> {
             folded.push(event);
         }
         self.process.decided(own.partition, &folded);
-        if !requests.is_empty() {
-            self.deps.producer.append_all(requests).await?;
+        if !requests.is_empty() && stands(Guard::Reemission) {
+            self.world.log().producer().append_all(requests).await?;
         }
         self.commit(&states, std::slice::from_ref(own)).await
     }

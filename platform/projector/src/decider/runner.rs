@@ -1,22 +1,23 @@
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain_kernel::{Recorded, Timestamp};
-use platform_log::{Admin, Record};
-use platform_postgres::{Checkpoints, Claimed, Migration, Pool, migrate, schema_name, use_schema};
+use platform_log::{Outgoing, Record};
+use platform_postgres::{Claimed, Migration, Pool, migrate, schema_name};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::batch::Decided;
+use super::batch::{Decided, Draft};
 use super::states::{self, States};
-use super::{Process, StateOf};
+use super::{Process, StateOf, intent};
 use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::error::chain;
+use crate::guard::{Guard, stands};
 use crate::intake::{Intake, guarded_async};
-use crate::pg::settle;
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
+use crate::world::{Append, Clock, Log, Real, StateStore, World, settle, within};
 use crate::{Deps, Error, Failure};
 
 const BATCH: usize = 500;
@@ -41,31 +42,40 @@ pub async fn run_process<P: Process>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let checkpoints = checkpoints(P::NAME);
+    let tick = Duration::from_millis(deps.settings.workflow.tick_ms.clamp(10, 1_000));
+    let world = Real::new(&deps, checkpoints(P::NAME), all_migrations::<P>())?;
+    run_process_in(world, process, tick, &shutdown).await
+}
+
+/// As [`run_process`], in any world.
+pub(crate) async fn run_process_in<W: World<Store: StateStore>, P: Process>(
+    world: W,
+    process: P,
+    tick: Duration,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
     let options = SessionOptions {
         name: P::NAME,
         group: group(P::NAME),
         inputs: with_redrives(process.inputs()),
         own: Some(process.state_topic()),
-        migrations: all_migrations::<P>(),
-        tick: Duration::from_millis(deps.settings.workflow.tick_ms.clamp(10, 1_000)),
+        tick,
     };
     let mut topics = process.inputs();
     topics.push(process.state_topic());
+    let now = world.clock().ticks();
     let role = ProcessRole {
+        dead_letters: DeadLetters::new(&world, P::NAME, &topics),
         process: Arc::new(process),
-        dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
-        checkpoints: checkpoints.clone(),
-        admin: Admin::new(&deps.settings.kafka)?,
         own: BTreeMap::new(),
         careful: false,
-        tick: options.tick,
-        timers_at: Instant::now(),
-        busy_at: Instant::now(),
-        taken_over_at: Instant::now(),
-        deps: deps.clone(),
+        tick,
+        timers_at: now,
+        busy_at: now,
+        taken_over_at: now,
+        world: world.clone(),
     };
-    Session::join_and_run(options, deps, checkpoints, role, &shutdown).await
+    Session::join_and_run(options, world, role, shutdown).await
 }
 
 /// Creates or updates the schema of a process.
@@ -77,7 +87,8 @@ pub async fn migrate_process<P: Process>(pool: &Pool) -> Result<(), platform_pos
 }
 
 fn all_migrations<P: Process>() -> Vec<Migration> {
-    std::iter::once(states::MIGRATION)
+    [states::MIGRATION, states::INTENT]
+        .into_iter()
         .chain(P::migrations().into_iter().map(|step| Migration {
             version: step.version + OWN_MIGRATIONS,
             ..step
@@ -85,24 +96,22 @@ fn all_migrations<P: Process>() -> Vec<Migration> {
         .collect()
 }
 
-pub(super) struct ProcessRole<P: Process> {
+pub(super) struct ProcessRole<W: World, P> {
     pub(super) process: Arc<P>,
-    pub(super) deps: Deps,
-    pub(super) checkpoints: Checkpoints,
-    pub(super) dead_letters: DeadLetters,
-    pub(super) admin: Admin,
+    pub(super) world: W,
+    pub(super) dead_letters: DeadLetters<W::Log>,
     /// The state topic, by partition: `next_offset` is where our next event goes.
     pub(super) own: BTreeMap<i32, Claimed>,
     /// One input at a time, after the broker refused something in a batch.
     careful: bool,
     tick: Duration,
-    timers_at: Instant,
+    timers_at: Duration,
     /// When input was last seen, and when a partition was last taken over.
-    busy_at: Instant,
-    taken_over_at: Instant,
+    busy_at: Duration,
+    taken_over_at: Duration,
 }
 
-impl<P: Process> Role for ProcessRole<P> {
+impl<W: World<Store: StateStore>, P: Process> Role for ProcessRole<W, P> {
     async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
         let state_topic = self.process.state_topic();
         let (own, inputs): (Vec<Claimed>, Vec<Claimed>) = claims
@@ -121,13 +130,13 @@ impl<P: Process> Role for ProcessRole<P> {
         for claim in own {
             self.recover(claim).await?;
         }
-        self.busy_at = Instant::now();
+        self.busy_at = self.ticks();
         self.taken_over_at = self.busy_at;
         Ok(inputs)
     }
 
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        self.busy_at = Instant::now();
+        self.busy_at = self.ticks();
         if !self.careful {
             return self.round(batch).await;
         }
@@ -155,10 +164,11 @@ impl<P: Process> Role for ProcessRole<P> {
     }
 
     async fn tick(&mut self) -> Result<Vec<Claimed>, Halt> {
-        if self.own.is_empty() || self.timers_at.elapsed() < self.tick || self.is_catching_up() {
+        if self.own.is_empty() || self.ticks() < self.timers_at + self.tick || self.is_catching_up()
+        {
             return Ok(Vec::new());
         }
-        self.timers_at = Instant::now();
+        self.timers_at = self.ticks();
         self.timers().await?;
         Ok(Vec::new())
     }
@@ -175,7 +185,7 @@ impl<P: Process> Role for ProcessRole<P> {
     }
 }
 
-impl<P: Process> ProcessRole<P> {
+impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
     /// Decides a batch, appends what follows, and commits.
     async fn round(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         let mut intake = self.decode(batch).await?;
@@ -243,14 +253,7 @@ impl<P: Process> ProcessRole<P> {
                 .extend(self.process.streams(input));
         }
         for (partition, streams) in by_partition {
-            states
-                .load(
-                    &self.deps.pool,
-                    self.checkpoints.schema(),
-                    partition,
-                    &streams,
-                )
-                .await?;
+            states.load(self.world.store(), partition, &streams).await?;
         }
         Ok(())
     }
@@ -269,14 +272,9 @@ impl<P: Process> ProcessRole<P> {
         };
         let streams: Vec<String> = routes.iter().map(|(stream, _)| stream.clone()).collect();
         states
-            .load(
-                &self.deps.pool,
-                self.checkpoints.schema(),
-                record.partition,
-                &streams,
-            )
+            .load(self.world.store(), record.partition, &streams)
             .await?;
-        let now = platform_telemetry::now();
+        let now = self.world.clock().now();
         Ok(decided.input(&self.process, states, record, input, routes, now))
     }
 
@@ -287,17 +285,66 @@ impl<P: Process> ProcessRole<P> {
     /// lost the partition without knowing, and its version of a stream may be
     /// the one that readers see. Then nothing is committed and no request goes
     /// out: the topic is folded as readers see it, and the inputs decided again.
-    async fn append(&self, decided: Decided<P>) -> Result<Vec<Claimed>, AppendError> {
+    ///
+    /// Of each stream one event is on its way at a time. An event counts for
+    /// readers if it is the first of its version, so one that was decided on what
+    /// is known to stand on the log either counts, and rightly, or does not. Sent
+    /// with its successors, it could lose to somebody else's version while they,
+    /// which were decided on it, still count.
+    pub(super) async fn append(&self, decided: Decided<P>) -> Result<Vec<Claimed>, AppendError> {
         if decided.events.is_empty() {
             return Ok(Vec::new());
         }
-        let outgoing = decided
-            .events
-            .into_iter()
-            .map(|(_, outgoing)| outgoing)
-            .collect();
-        let positions = self.deps.producer.append_all(outgoing).await?;
-        let mut moved: BTreeMap<i32, Claimed> = BTreeMap::new();
+        // Nothing of a decision goes out that cannot go out as a whole.
+        for draft in &decided.events {
+            draft.outgoing.check_size()?;
+        }
+        if !decided.indivisible.is_empty() && stands(Guard::Intent) {
+            self.intend(&decided).await?;
+        }
+        let mut moved = BTreeMap::new();
+        for wave in waves(decided.events) {
+            self.append_in_place(wave, &mut moved).await?;
+        }
+        if !decided.requests.is_empty() {
+            let producer = self.world.log().producer();
+            producer.append_all(decided.requests).await?;
+        }
+        Ok(moved.into_values().collect())
+    }
+
+    /// Notes the streams about which one decision is several events.
+    async fn intend(&self, decided: &Decided<P>) -> Result<(), Halt> {
+        let mut by_partition: BTreeMap<i32, Vec<&Outgoing>> = BTreeMap::new();
+        for draft in &decided.events {
+            if decided.indivisible.contains(&draft.stream) {
+                by_partition
+                    .entry(draft.partition)
+                    .or_default()
+                    .push(&draft.outgoing);
+            }
+        }
+        let mut notes = Vec::with_capacity(by_partition.len());
+        let mut claims = Vec::with_capacity(by_partition.len());
+        for (partition, records) in by_partition {
+            claims.push(self.own.get(&partition).ok_or(Halt::Fenced)?.clone());
+            notes.push((partition, intent::write(records.into_iter())?));
+        }
+        let store = self.world.store();
+        let noted = within(self.world.clock(), DEADLINE, store.intend(&notes, &claims))
+            .await
+            .unwrap_or_else(|| Err(Halt::transient("a transaction took too long").into()));
+        Ok(noted?)
+    }
+
+    /// Appends, and checks that the records stand where this owner's topic ended.
+    async fn append_in_place(
+        &self,
+        drafts: Vec<Draft>,
+        moved: &mut BTreeMap<i32, Claimed>,
+    ) -> Result<(), AppendError> {
+        let outgoing = drafts.into_iter().map(|draft| draft.outgoing).collect();
+        let positions = self.world.log().producer().append_all(outgoing).await?;
         for position in positions {
             let own = match moved.entry(position.partition) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -308,7 +355,7 @@ impl<P: Process> ProcessRole<P> {
                     vacant.insert(own.clone())
                 }
             };
-            if position.offset != own.next_offset {
+            if position.offset != own.next_offset && stands(Guard::Position) {
                 return Err(AppendError::Halt(Halt::transient(format!(
                     "the state topic holds what this owner does not know: {position} where {} was next",
                     own.next_offset
@@ -316,10 +363,7 @@ impl<P: Process> ProcessRole<P> {
             }
             own.next_offset += 1;
         }
-        if !decided.requests.is_empty() {
-            self.deps.producer.append_all(decided.requests).await?;
-        }
-        Ok(moved.into_values().collect())
+        Ok(())
     }
 
     /// States and offsets in one transaction.
@@ -328,31 +372,23 @@ impl<P: Process> ProcessRole<P> {
         states: &States<StateOf<P>>,
         upto: &[Claimed],
     ) -> Result<(), Halt> {
-        let started = Instant::now();
-        let result = tokio::time::timeout(DEADLINE, self.transaction(states, upto))
+        let started = self.ticks();
+        let result = within(self.world.clock(), DEADLINE, self.transaction(states, upto))
             .await
-            .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
+            .unwrap_or_else(|| Err(Halt::transient("a transaction took too long")));
         metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
-            .record(started.elapsed().as_secs_f64());
+            .record((self.ticks() - started).as_secs_f64());
         result
     }
 
     async fn transaction(&self, states: &States<StateOf<P>>, upto: &[Claimed]) -> Result<(), Halt> {
-        let mut client = self.deps.pool.get().await?;
-        let tx = client.transaction().await?;
-        use_schema(&tx, self.checkpoints.schema()).await?;
-        self.checkpoints.advance(&tx, upto).await?;
-        states
-            .save(&tx, |state| {
-                self.process.wake_at(state).map(Timestamp::as_micros)
-            })
-            .await?;
-        let committed = tx.commit().await.map_err(platform_postgres::Error::from);
-        settle(&self.deps.pool, &self.checkpoints, upto, committed).await?;
-        Ok(())
+        let rows = states.rows(|state| self.process.wake_at(state).map(Timestamp::as_micros))?;
+        let store = self.world.store();
+        let saved = store.save(&rows, upto).await;
+        Ok(settle(store, upto, saved).await?)
     }
 
-    fn remember(&mut self, own: &[Claimed]) {
+    pub(super) fn remember(&mut self, own: &[Claimed]) {
         for claim in own {
             self.own.insert(claim.partition, claim.clone());
         }
@@ -377,24 +413,22 @@ impl<P: Process> ProcessRole<P> {
         Err(Halt::transient(chain(&failure)))
     }
 
+    fn ticks(&self) -> Duration {
+        self.world.clock().ticks()
+    }
+
     /// What arrived while nobody was at work comes before the deadlines that
     /// passed meanwhile: an answer in time must not lose to its own deadline.
     fn is_catching_up(&self) -> bool {
-        self.busy_at.elapsed() < QUIET && self.taken_over_at.elapsed() < CATCHING_UP
+        self.ticks() < self.busy_at + QUIET && self.ticks() < self.taken_over_at + CATCHING_UP
     }
 
     /// Wakes the streams whose time has come.
     async fn timers(&mut self) -> Result<(), Halt> {
-        let now = platform_telemetry::now();
+        let now = self.world.clock().now();
         let partitions: Vec<i32> = self.own.keys().copied().collect();
-        let due = states::due::<StateOf<P>>(
-            &self.deps.pool,
-            self.checkpoints.schema(),
-            &partitions,
-            now.as_micros(),
-            DUE,
-        )
-        .await?;
+        let store = self.world.store();
+        let due = states::due::<StateOf<P>, _>(store, &partitions, now.as_micros(), DUE).await?;
         if due.is_empty() {
             return Ok(());
         }
@@ -422,23 +456,42 @@ impl<P: Process> ProcessRole<P> {
         }
         if !idle.is_empty() {
             let again = now.plus_millis(TIMER_AGAIN_MS).as_micros();
-            states::postpone(
-                &self.deps.pool,
-                self.checkpoints.schema(),
-                &idle,
-                now.as_micros(),
-                again,
-            )
-            .await?;
+            self.world
+                .store()
+                .postpone(&idle, now.as_micros(), again)
+                .await?;
         }
         Ok(())
     }
 }
 
-enum AppendError {
+/// The first event of every stream, then the second of those that have one, and
+/// so on.
+fn waves(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
+    let mut next: HashMap<String, usize> = HashMap::new();
+    let mut waves: Vec<Vec<Draft>> = Vec::new();
+    for draft in drafts {
+        let turn = next.entry(draft.stream.clone()).or_default();
+        let wave = if stands(Guard::OneAtATime) { *turn } else { 0 };
+        *turn += 1;
+        if wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[wave].push(draft);
+    }
+    waves
+}
+
+pub(super) enum AppendError {
     /// Never accepted, however often it is tried.
     Refused(platform_log::Error),
     Halt(Halt),
+}
+
+impl From<Halt> for AppendError {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
 }
 
 impl From<platform_log::Error> for AppendError {

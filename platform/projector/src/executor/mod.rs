@@ -81,6 +81,17 @@ pub trait Executor: Sized + Send + Sync + 'static {
         None
     }
 
+    /// Requests with the same key share a part of the places, so that one outside
+    /// system that hangs leaves the others theirs.
+    fn share_key(&self, _request: &Recorded<Self::Request>) -> Option<String> {
+        None
+    }
+
+    /// How many requests with the same `share_key` are carried out at once.
+    fn places(&self) -> usize {
+        self.concurrency()
+    }
+
     /// Carries out one request and records its answers, the final one included.
     ///
     /// Returning `Ok` without a final answer means that it was interrupted by

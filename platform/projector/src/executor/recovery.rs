@@ -84,7 +84,7 @@ impl<E: Executor> ExecutorRole<E> {
                 }
                 follow_on(&mut self.histories, answer);
             }
-            note_finished(&self.deps.pool, self.checkpoints.schema(), &finished).await?;
+            note_finished(&self.deps.pool, self.store.checkpoints.schema(), &finished).await?;
         }
         if read > 0 {
             info!(
@@ -168,7 +168,7 @@ impl<E: Executor> ExecutorRole<E> {
                 &format!(
                     "SELECT partition, answer_partition, next_offset
                      FROM \"{}\".mesh_answers_from WHERE partition = ANY($1)",
-                    self.checkpoints.schema()
+                    self.store.checkpoints.schema()
                 ),
                 &[&partitions],
             )

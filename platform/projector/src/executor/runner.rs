@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain_kernel::Recorded;
 use platform_log::Admin;
-use platform_postgres::{Checkpoints, Claimed, Pool, migrate, schema_name, use_schema};
+use platform_postgres::{Claimed, Pool, migrate, schema_name, use_schema};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,8 +15,8 @@ use super::work::{Job, Work};
 use super::{Cancellation, Executor};
 use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded_async};
-use crate::pg::settle;
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
+use crate::world::{PgStore, Real, World, WriteError, settle};
 use crate::{Deps, Error};
 
 const TICK: Duration = Duration::from_millis(50);
@@ -24,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How often the ends of the answer topic are asked for, so that less of it is
 /// to be read after a restart.
 const LOOK_AT_ENDS: Duration = Duration::from_secs(10);
+/// How long running executions may take to finish when their partition goes to
+/// another member. The group waits for that, so it is well below its patience.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long running executions may take to finish when the process stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -37,18 +40,17 @@ pub async fn run_executor<E: Executor>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let executor = Arc::new(executor);
-    let checkpoints = checkpoints(E::NAME);
+    let world = Real::new(&deps, checkpoints(E::NAME), vec![recovery::MIGRATION])?;
     let options = SessionOptions {
         name: E::NAME,
         group: group(E::NAME),
         inputs: with_redrives(executor.topics()),
         own: None,
-        migrations: vec![recovery::MIGRATION],
         tick: TICK,
     };
     let mut topics = executor.topics();
     topics.push(executor.answer_topic());
-    let dead_letters = DeadLetters::new(&deps, E::NAME, &topics);
+    let dead_letters = DeadLetters::new(&world, E::NAME, &topics);
     let role = ExecutorRole {
         work: Arc::new(Work::new(
             Arc::clone(&executor),
@@ -58,14 +60,14 @@ pub async fn run_executor<E: Executor>(
         admin: Admin::new(&deps.settings.kafka)?,
         executor,
         dead_letters,
-        checkpoints: checkpoints.clone(),
+        store: world.store().clone(),
         histories: HashMap::new(),
         closed: BTreeMap::new(),
         ends: Arc::new(Vector::new()),
         looked_at: Instant::now(),
         deps: deps.clone(),
     };
-    Session::join_and_run(options, deps, checkpoints, role, &shutdown).await
+    Session::join_and_run(options, world, role, &shutdown).await
 }
 
 /// Creates or updates the schema of an executor.
@@ -80,7 +82,7 @@ pub(super) struct ExecutorRole<E: Executor> {
     pub(super) executor: Arc<E>,
     pub(super) deps: Deps,
     pub(super) admin: Admin,
-    pub(super) checkpoints: Checkpoints,
+    pub(super) store: PgStore,
     pub(super) dead_letters: DeadLetters,
     pub(super) histories: Histories<E::Answer>,
     work: Arc<Work<E>>,
@@ -196,6 +198,20 @@ impl<E: Executor> Role for ExecutorRole<E> {
         Ok(marks.into_iter().flat_map(|(_, mark)| mark.upto).collect())
     }
 
+    async fn hand_over(&mut self, partitions: &[i32]) {
+        self.work.withdraw(partitions);
+        if tokio::time::timeout(HAND_OVER, self.work.idle_in(partitions))
+            .await
+            .is_err()
+        {
+            info!(
+                executor.name = E::NAME,
+                running = self.work.running(),
+                "executions are interrupted, the next owner resumes them"
+            );
+        }
+    }
+
     fn release(&mut self, partitions: &[i32]) {
         for partition in partitions {
             if let Some(closed) = self.closed.remove(partition) {
@@ -247,7 +263,8 @@ impl<E: Executor> ExecutorRole<E> {
             .collect();
         let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
         let finished =
-            recovery::finished_among(&self.deps.pool, self.checkpoints.schema(), &streams).await?;
+            recovery::finished_among(&self.deps.pool, self.store.checkpoints.schema(), &streams)
+                .await?;
         Ok(finished.into_iter().collect())
     }
 
@@ -291,6 +308,7 @@ impl<E: Executor> ExecutorRole<E> {
         let history = self.histories.remove(&stream).unwrap_or_default();
         self.work.add(Job {
             key: self.executor.order_key(&request),
+            share: self.executor.share_key(&request),
             taken,
             request,
             stream,
@@ -302,28 +320,29 @@ impl<E: Executor> ExecutorRole<E> {
 
     async fn commit(&self, marks: &[(i32, Mark)]) -> Result<(), Halt> {
         let started = Instant::now();
-        let result = tokio::time::timeout(DEADLINE, self.transaction(marks))
-            .await
-            .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
+        let upto: Vec<Claimed> = marks
+            .iter()
+            .flat_map(|(_, mark)| mark.upto.iter().cloned())
+            .collect();
+        let result = tokio::time::timeout(DEADLINE, async {
+            let written = self.transaction(marks, &upto).await;
+            Ok(settle(&self.store, &upto, written).await?)
+        })
+        .await
+        .unwrap_or_else(|_| Err(Halt::transient("a transaction took too long")));
         metrics::histogram!(crate::metric::COMMIT, "runner" => E::NAME)
             .record(started.elapsed().as_secs_f64());
         result
     }
 
-    async fn transaction(&self, marks: &[(i32, Mark)]) -> Result<(), Halt> {
-        let upto: Vec<Claimed> = marks
-            .iter()
-            .flat_map(|(_, mark)| mark.upto.iter().cloned())
-            .collect();
+    async fn transaction(&self, marks: &[(i32, Mark)], upto: &[Claimed]) -> Result<(), WriteError> {
         let mut client = self.deps.pool.get().await?;
         let tx = client.transaction().await?;
-        use_schema(&tx, self.checkpoints.schema()).await?;
-        self.checkpoints.advance(&tx, &upto).await?;
+        use_schema(&tx, self.store.checkpoints.schema()).await?;
+        self.store.checkpoints.advance(&tx, upto).await?;
         for (partition, mark) in marks {
             recovery::save(&tx, *partition, mark).await?;
         }
-        let committed = tx.commit().await.map_err(platform_postgres::Error::from);
-        settle(&self.deps.pool, &self.checkpoints, &upto, committed).await?;
-        Ok(())
+        tx.commit().await.map_err(WriteError::of_commit)
     }
 }

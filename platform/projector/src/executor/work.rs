@@ -17,6 +17,9 @@ use crate::intake::guarded_async;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How many requests may be held back in memory because those they share places
+/// with are slow. Beyond it nothing more is read.
+const HELD_BACK: usize = 2_000;
 /// How long an interrupted execution may take to return before it is dropped.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,8 @@ pub(crate) struct Job<E: Executor> {
     pub(crate) request: Recorded<E::Request>,
     pub(crate) stream: String,
     pub(crate) key: Option<String>,
+    /// Whom it shares places with.
+    pub(crate) share: Option<String>,
     pub(crate) history: Vec<Recorded<E::Answer>>,
     pub(crate) cancel: Cancellation,
     /// Shared by all jobs of one ownership of one partition.
@@ -49,6 +54,8 @@ pub(crate) struct Work<E: Executor> {
     producer: Producer,
     dead_letters: DeadLetters,
     concurrency: usize,
+    /// How many of those may share one key.
+    places: usize,
     inner: Mutex<Inner<E>>,
     running: AtomicUsize,
     stopping: AtomicBool,
@@ -61,6 +68,9 @@ pub(crate) struct Inner<E: Executor> {
     /// Behind a running request with the same key.
     behind: HashMap<String, VecDeque<Job<E>>>,
     busy: HashSet<String>,
+    /// How many are running, by partition and by what they share places with.
+    running_in: BTreeMap<i32, usize>,
+    sharing: HashMap<String, usize>,
     /// All jobs not finished: partition and cancellation, by stream.
     pub(crate) jobs: HashMap<String, (i32, Cancellation)>,
 }
@@ -69,6 +79,7 @@ impl<E: Executor> Work<E> {
     pub(crate) fn new(executor: Arc<E>, producer: Producer, dead_letters: DeadLetters) -> Self {
         Self {
             concurrency: executor.concurrency().max(1),
+            places: executor.places().max(1),
             executor,
             producer,
             dead_letters,
@@ -78,6 +89,8 @@ impl<E: Executor> Work<E> {
                 behind: HashMap::new(),
                 busy: HashSet::new(),
                 jobs: HashMap::new(),
+                running_in: BTreeMap::new(),
+                sharing: HashMap::new(),
             }),
             running: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -93,7 +106,13 @@ impl<E: Executor> Work<E> {
 
     /// How many more requests may be taken in.
     pub(crate) fn room(&self) -> usize {
-        (self.concurrency * 4).saturating_sub(self.lock().jobs.len())
+        let most = if self.places < self.concurrency {
+            // Those that share one key may all wait while there is room for others.
+            (self.concurrency * 4).max(HELD_BACK)
+        } else {
+            self.concurrency * 4
+        };
+        most.saturating_sub(self.lock().jobs.len())
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -115,10 +134,23 @@ impl<E: Executor> Work<E> {
     /// Ends whatever is under way or waiting for these partitions; their
     /// requests stay unfinished.
     pub(crate) fn release(&self, partitions: &[i32]) {
+        self.withdraw(partitions);
         let mut inner = self.lock();
         for partition in partitions {
             inner.progress.remove(partition);
         }
+        inner.jobs.retain(|_, (partition, cancel)| {
+            let lost = partitions.contains(partition);
+            if lost {
+                cancel.interrupt();
+            }
+            !lost
+        });
+    }
+
+    /// Starts nothing more for these partitions; what is running goes on.
+    pub(crate) fn withdraw(&self, partitions: &[i32]) {
+        let mut inner = self.lock();
         for waiting in inner.behind.values_mut() {
             waiting.retain(|job| !partitions.contains(&job.taken.at.partition));
         }
@@ -129,13 +161,23 @@ impl<E: Executor> Work<E> {
         for key in lost.into_iter().filter_map(|job| job.key) {
             inner.next_of(&key);
         }
-        inner.jobs.retain(|_, (partition, cancel)| {
-            let lost = partitions.contains(partition);
-            if lost {
-                cancel.interrupt();
+    }
+
+    /// Waits until nothing is running for these partitions.
+    pub(crate) async fn idle_in(&self, partitions: &[i32]) {
+        loop {
+            let changed = self.changed.notified();
+            let busy = {
+                let inner = self.lock();
+                partitions
+                    .iter()
+                    .any(|partition| inner.running_in.contains_key(partition))
+            };
+            if !busy {
+                return;
             }
-            !lost
-        });
+            changed.await;
+        }
     }
 
     /// Starts nothing more.
@@ -164,7 +206,7 @@ impl<E: Executor> Work<E> {
     fn start_ready(self: &Arc<Self>) {
         let mut inner = self.lock();
         while !self.stopping.load(Ordering::Acquire) && self.running() < self.concurrency {
-            let Some(job) = inner.ready.pop_front() else {
+            let Some(job) = inner.next_ready(self.places) else {
                 return;
             };
             self.running.fetch_add(1, Ordering::AcqRel);
@@ -174,8 +216,12 @@ impl<E: Executor> Work<E> {
                 let ending = work.carry_out(&job).await;
                 work.done(&job, ending);
                 work.running.fetch_sub(1, Ordering::AcqRel);
-                if let Some(key) = key {
-                    work.lock().next_of(&key);
+                {
+                    let mut inner = work.lock();
+                    inner.ended(&job);
+                    if let Some(key) = key {
+                        inner.next_of(&key);
+                    }
                 }
                 work.changed.notify_waiters();
                 work.start_ready();
@@ -253,6 +299,8 @@ impl<E: Executor> Work<E> {
             if let Failure::Suspect(_) = failure {
                 wait = self.dead_letters.pause(attempts);
             }
+            metrics::counter!(crate::metric::RETRIES, "runner" => E::NAME, "step" => "execution")
+                .increment(1);
             history = journal.answers().await;
             warn!(executor.name = E::NAME, stream.id = %job.stream, error = %chain(&failure), wait_ms = wait.as_millis() as u64, "execution failed for now");
             tokio::select! {
@@ -286,6 +334,38 @@ impl<E: Executor> Inner<E> {
             self.behind.entry(key.clone()).or_default().push_back(job);
         } else {
             self.ready.push_back(job);
+        }
+    }
+
+    /// The first that may run: not one whose key has all its places taken.
+    fn next_ready(&mut self, places: usize) -> Option<Job<E>> {
+        let index = self.ready.iter().position(|job| {
+            let taken = job.share.as_ref().and_then(|key| self.sharing.get(key));
+            taken.is_none_or(|taken| *taken < places)
+        })?;
+        let job = self.ready.remove(index)?;
+        *self.running_in.entry(job.taken.at.partition).or_default() += 1;
+        if let Some(key) = &job.share {
+            *self.sharing.entry(key.clone()).or_default() += 1;
+        }
+        Some(job)
+    }
+
+    fn ended(&mut self, job: &Job<E>) {
+        let partition = job.taken.at.partition;
+        if let Some(running) = self.running_in.get_mut(&partition) {
+            *running -= 1;
+            if *running == 0 {
+                self.running_in.remove(&partition);
+            }
+        }
+        if let Some(key) = &job.share
+            && let Some(running) = self.sharing.get_mut(key)
+        {
+            *running -= 1;
+            if *running == 0 {
+                self.sharing.remove(key);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Read models in Postgres.
 
+mod read_model;
 mod runner;
 
 use std::future::Future;
@@ -9,8 +10,11 @@ use platform_log::{DecodeError, Position, Record};
 use platform_postgres::{Migration, Pool, migrate, schema_name, tokio_postgres};
 
 pub use crate::digest::{digest, digest_of, digest_of_schema};
+#[cfg(test)]
+pub(crate) use read_model::ReadModel;
+#[cfg(test)]
+pub(crate) use runner::run_model_in;
 pub use runner::run_projection;
-pub(crate) use runner::settle;
 
 /// A read model in a Postgres schema of its own.
 ///

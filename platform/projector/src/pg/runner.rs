@@ -1,16 +1,18 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain_kernel::Recorded;
 use futures::future::try_join_all;
 use platform_log::Record;
-use platform_postgres::{Checkpoints, Claimed, Pool, Resolution, use_schema};
+use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
 
 use super::PgProjection;
+use super::read_model::ReadModel;
 use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
+use crate::world::{Clock, Log, Real, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
 
 const BATCH: usize = 2_000;
@@ -32,54 +34,65 @@ pub async fn run_projection<P: PgProjection>(
     let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
         return Ok(());
     };
+    let world = Real::new(&deps, checkpoints(P::NAME), projection.migrations())?;
     let projection = Arc::new(projection);
     let sessions = classes.into_iter().map(|class| {
-        let checkpoints = checkpoints(P::NAME);
-        let options = SessionOptions {
-            name: P::NAME,
-            group: class.group,
-            inputs: class.topics,
-            own: None,
-            migrations: projection.migrations(),
-            tick: TICK,
-        };
-        let role = PgRole {
-            dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
-            pool: deps.pool.clone(),
-            checkpoints: checkpoints.clone(),
-            projection: Arc::clone(&projection),
-        };
-        let deps = Deps {
-            readiness: class.readiness,
-            ..deps.clone()
-        };
-        Session::join_and_run(options, deps, checkpoints, role, &shutdown)
+        // A class of its own, a run of its own.
+        let world = world
+            .clone()
+            .as_run(checkpoints(P::NAME))
+            .reporting_to(class.readiness);
+        run_model_in(
+            world,
+            Arc::clone(&projection),
+            class.group,
+            class.topics,
+            &topics,
+            &shutdown,
+        )
     });
     try_join_all(sessions).await?;
     Ok(())
 }
 
-struct PgRole<P> {
-    projection: Arc<P>,
-    pool: Pool,
-    checkpoints: Checkpoints,
-    dead_letters: DeadLetters,
+/// Keeps a read model up to date in any world, as one member of one group that
+/// reads `inputs`; `topics` are all that the model is made of.
+pub(crate) async fn run_model_in<W: World, M: ReadModel<W::Store>>(
+    world: W,
+    model: Arc<M>,
+    group: String,
+    inputs: Vec<&'static str>,
+    topics: &[&'static str],
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let options = SessionOptions {
+        name: M::NAME,
+        group,
+        inputs,
+        own: None,
+        tick: TICK,
+    };
+    let role = ModelRole {
+        dead_letters: DeadLetters::new(&world, M::NAME, topics),
+        world: world.clone(),
+        model,
+    };
+    Session::join_and_run(options, world, role, shutdown).await
 }
 
-impl<P: PgProjection> Role for PgRole<P> {
+struct ModelRole<W: World, M> {
+    model: Arc<M>,
+    world: W,
+    dead_letters: DeadLetters<W::Log>,
+}
+
+impl<W: World, M: ReadModel<W::Store>> Role for ModelRole<W, M> {
     async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
         Ok(claims.to_vec())
     }
 
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        write_batch(
-            &*self.projection,
-            &self.pool,
-            &self.checkpoints,
-            &self.dead_letters,
-            batch,
-        )
-        .await
+        self.write_batch(batch).await
     }
 
     fn wants(&self) -> usize {
@@ -87,104 +100,110 @@ impl<P: PgProjection> Role for PgRole<P> {
     }
 }
 
-/// Decodes, projects and writes a batch, rows and checkpoint in one transaction.
-async fn write_batch<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    dead_letters: &DeadLetters,
-    batch: Batch,
-) -> Result<Vec<Claimed>, Halt> {
-    let mut intake: Intake<Vec<Recorded<P::Event>>> = Intake::new(batch.records.len(), batch.upto);
-    let mut changes = Vec::new();
-    for record in batch.records {
-        if intake.is_cut(&record) {
-            continue;
-        }
-        for taken in dead_letters.resolve(record).await? {
-            if intake.is_cut(&taken.at) {
-                break;
+impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
+    /// Decodes, projects and writes a batch, rows and checkpoint in one transaction.
+    async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        let mut intake: Intake<Vec<Recorded<M::Event>>> =
+            Intake::new(batch.records.len(), batch.upto);
+        let mut changes = Vec::new();
+        for record in batch.records {
+            if intake.is_cut(&record) {
+                continue;
             }
-            match read(projection, taken.record()).await {
-                Ok((events, mut more)) => {
-                    changes.append(&mut more);
-                    intake.take(taken, events);
+            for taken in self.dead_letters.resolve(record).await? {
+                if intake.is_cut(&taken.at) {
+                    break;
                 }
-                Err(failure) => {
-                    intake.fail(&taken, failure, dead_letters).await?;
+                match self.read(taken.record()).await {
+                    Ok((events, mut more)) => {
+                        changes.append(&mut more);
+                        intake.take(taken, events);
+                    }
+                    Err(failure) => {
+                        intake.fail(&taken, failure, &self.dead_letters).await?;
+                    }
                 }
             }
         }
-    }
-    match write(projection, pool, checkpoints, changes, &intake.upto).await {
-        Ok(()) => {}
-        Err(WriteError::Values(error)) if intake.items.is_empty() => {
-            return Err(Halt::transient(error));
-        }
-        Err(WriteError::Values(_)) => {
-            write_one_by_one(projection, pool, checkpoints, dead_letters, &mut intake).await?;
-        }
-        Err(WriteError::Halt(halt)) => return Err(halt),
-    }
-    intake.end()
-}
-
-/// The events of a record and what changes because of them.
-async fn read<P: PgProjection>(
-    projection: &P,
-    record: &Record,
-) -> Result<(Vec<Recorded<P::Event>>, Vec<P::Change>), Failure> {
-    let events = guarded_async(projection.decode(record)).await?;
-    let changes = project(projection, record, &events)?;
-    Ok((events, changes))
-}
-
-fn project<P: PgProjection>(
-    projection: &P,
-    record: &Record,
-    events: &[Recorded<P::Event>],
-) -> Result<Vec<P::Change>, Failure> {
-    let position = record.position();
-    guarded(|| {
-        events
-            .iter()
-            .flat_map(|recorded| projection.project(recorded, &position))
-            .collect()
-    })
-}
-
-/// Something in the batch is refused: finds out whose, and lets the others pass.
-async fn write_one_by_one<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    dead_letters: &DeadLetters,
-    intake: &mut Intake<Vec<Recorded<P::Event>>>,
-) -> Result<(), Halt> {
-    let mut items = std::mem::take(&mut intake.items).into_iter().peekable();
-    while let Some((taken, events)) = items.next() {
-        if intake.is_cut(&taken.at) {
-            continue;
-        }
-        // A redrive and the record it names may both be handled: one place on the log.
-        let place = taken.at.position();
-        let is_last = items
-            .peek()
-            .is_none_or(|(next, _)| next.at.position() != place);
-        let upto = behind(&taken, is_last, &intake.upto);
-        let changes = project(projection, taken.record(), &events)?;
-        match write(projection, pool, checkpoints, changes, &upto).await {
+        match self.write(changes, &intake.upto).await {
             Ok(()) => {}
-            Err(WriteError::Halt(halt)) => return Err(halt),
-            Err(WriteError::Values(error)) => {
-                if intake.fail(&taken, error.into(), dead_letters).await? {
-                    write_nothing(projection, pool, checkpoints, &upto).await?;
+            Err(WriteError::Values(_)) if !intake.items.is_empty() => {
+                self.write_one_by_one(&mut intake).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        intake.end()
+    }
+
+    /// The events of a record and what changes because of them.
+    async fn read(
+        &self,
+        record: &Record,
+    ) -> Result<(Vec<Recorded<M::Event>>, Vec<M::Change>), Failure> {
+        let events = guarded_async(self.model.decode(record)).await?;
+        let changes = self.project(record, &events)?;
+        Ok((events, changes))
+    }
+
+    fn project(
+        &self,
+        record: &Record,
+        events: &[Recorded<M::Event>],
+    ) -> Result<Vec<M::Change>, Failure> {
+        let position = record.position();
+        guarded(|| {
+            events
+                .iter()
+                .flat_map(|recorded| self.model.project(recorded, &position))
+                .collect()
+        })
+    }
+
+    /// Something in the batch is refused: finds out whose, and lets the others pass.
+    async fn write_one_by_one(
+        &self,
+        intake: &mut Intake<Vec<Recorded<M::Event>>>,
+    ) -> Result<(), Halt> {
+        let mut items = std::mem::take(&mut intake.items).into_iter().peekable();
+        while let Some((taken, events)) = items.next() {
+            if intake.is_cut(&taken.at) {
+                continue;
+            }
+            // A redrive and the record it names may both be handled: one place on the log.
+            let place = taken.at.position();
+            let is_last = items
+                .peek()
+                .is_none_or(|(next, _)| next.at.position() != place);
+            let upto = behind(&taken, is_last, &intake.upto);
+            let changes = self.project(taken.record(), &events)?;
+            match self.write(changes, &upto).await {
+                Ok(()) => {}
+                Err(WriteError::Values(failure)) => {
+                    if intake.fail(&taken, failure, &self.dead_letters).await? {
+                        self.write(Vec::new(), &upto).await?;
+                    }
                 }
+                Err(error) => return Err(error.into()),
             }
         }
+        // The last records of a partition may have been poison already when decoded.
+        Ok(self.write(Vec::new(), &intake.upto).await?)
     }
-    // The last records of a partition may have been poison already when decoded.
-    write_nothing(projection, pool, checkpoints, &intake.upto).await
+
+    async fn write(&self, changes: Vec<M::Change>, upto: &[Claimed]) -> Result<(), WriteError> {
+        let (clock, store) = (self.world.clock(), self.world.store());
+        let started = clock.ticks();
+        let step = async {
+            let written = self.model.write(store, changes, upto).await;
+            settle(store, upto, written).await
+        };
+        let result = within(clock, DEADLINE, step)
+            .await
+            .unwrap_or_else(|| Err(Halt::transient("a transaction took too long").into()));
+        metrics::histogram!(crate::metric::COMMIT, "runner" => M::NAME)
+            .record((clock.ticks() - started).as_secs_f64());
+        result
+    }
 }
 
 /// The claim of the topic partition, behind this record alone.
@@ -197,104 +216,4 @@ fn behind(taken: &Taken, is_last: bool, upto: &[Claimed]) -> Vec<Claimed> {
             ..claim.clone()
         })
         .collect()
-}
-
-/// Moves the checkpoints alone.
-async fn write_nothing<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    upto: &[Claimed],
-) -> Result<(), Halt> {
-    match write(projection, pool, checkpoints, Vec::new(), upto).await {
-        Ok(()) => Ok(()),
-        Err(WriteError::Halt(halt)) => Err(halt),
-        Err(WriteError::Values(error)) => Err(Halt::transient(error)),
-    }
-}
-
-enum WriteError {
-    /// Something about the values is refused, for good or for now.
-    Values(platform_postgres::Error),
-    Halt(Halt),
-}
-
-impl From<platform_postgres::Error> for WriteError {
-    fn from(error: platform_postgres::Error) -> Self {
-        if error.is_data_error() || error.is_refusal() {
-            Self::Values(error)
-        } else {
-            Self::Halt(error.into())
-        }
-    }
-}
-
-async fn write<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    changes: Vec<P::Change>,
-    upto: &[Claimed],
-) -> Result<(), WriteError> {
-    let started = Instant::now();
-    let result = tokio::time::timeout(
-        DEADLINE,
-        transaction(projection, pool, checkpoints, changes, upto),
-    )
-    .await
-    .unwrap_or_else(|_| {
-        Err(WriteError::Halt(Halt::transient(
-            "a transaction took too long",
-        )))
-    });
-    metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
-        .record(started.elapsed().as_secs_f64());
-    result
-}
-
-async fn transaction<P: PgProjection>(
-    projection: &P,
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    changes: Vec<P::Change>,
-    upto: &[Claimed],
-) -> Result<(), WriteError> {
-    let mut client = pool.get().await?;
-    let tx = client
-        .transaction()
-        .await
-        .map_err(platform_postgres::Error::from)?;
-    use_schema(&tx, checkpoints.schema()).await?;
-    checkpoints.advance(&tx, upto).await?;
-    if !changes.is_empty() {
-        projection
-            .apply(&tx, changes)
-            .await
-            .map_err(platform_postgres::Error::from)?;
-    }
-    let committed = tx.commit().await.map_err(platform_postgres::Error::from);
-    settle(pool, checkpoints, upto, committed).await?;
-    Ok(())
-}
-
-/// What became of a commit: when its answer was lost, the checkpoint tells.
-pub(crate) async fn settle(
-    pool: &Pool,
-    checkpoints: &Checkpoints,
-    upto: &[Claimed],
-    committed: Result<(), platform_postgres::Error>,
-) -> Result<(), platform_postgres::Error> {
-    let Err(error) = committed else {
-        return Ok(());
-    };
-    if !error.is_ambiguous() {
-        return Err(error);
-    }
-    match checkpoints.resolve(pool, upto).await? {
-        Resolution::Committed => Ok(()),
-        Resolution::NotCommitted => Err(error),
-        Resolution::Fenced => Err(platform_postgres::Error::Fenced {
-            schema: checkpoints.schema().to_owned(),
-        }),
-    }
 }

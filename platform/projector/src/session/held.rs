@@ -7,6 +7,7 @@ use tracing::warn;
 use super::{Halt, Role, Session};
 use crate::Failure;
 use crate::error::chain;
+use crate::world::{Member, World};
 
 /// A record that failed by itself and is to be tried again. Its partition waits
 /// with it, so that order is kept; the others go on.
@@ -62,7 +63,7 @@ impl Waiting {
     }
 }
 
-impl<R: Role> Session<R> {
+impl<W: World, R: Role> Session<W, R> {
     /// Lets the partitions of these records wait, without giving them up.
     pub(super) fn hold(&mut self, held: Vec<Held>) -> Result<(), Halt> {
         let now = Instant::now();

@@ -2,6 +2,7 @@
 
 mod classes;
 mod held;
+mod lag;
 mod owned;
 mod repair;
 mod run;
@@ -145,6 +146,12 @@ pub(crate) trait Role: Send {
     /// Called every few seconds while nothing comes in.
     fn idle(&mut self) -> impl Future<Output = Result<(), Halt>> + Send {
         async { Ok(()) }
+    }
+
+    /// The partitions go to another member, which waits for that: whatever is
+    /// under way for them comes to an end, if it does so soon.
+    fn hand_over(&mut self, _partitions: &[i32]) -> impl Future<Output = ()> + Send {
+        async {}
     }
 
     /// The partitions were revoked or lost: whatever is under way for them ends.

@@ -59,16 +59,13 @@ impl Owned {
         }
     }
 
-    pub(crate) fn remove(&mut self, partitions: &[i32]) {
-        for partition in partitions {
-            self.partitions.remove(partition);
-        }
-    }
-
-    pub(crate) fn clear(&mut self) -> Vec<i32> {
-        let numbers = self.numbers();
-        self.partitions.clear();
-        numbers
+    /// What was owned of these partitions until now.
+    pub(crate) fn remove(&mut self, partitions: &[i32]) -> Vec<Claimed> {
+        partitions
+            .iter()
+            .filter_map(|partition| self.partitions.remove(partition))
+            .flatten()
+            .collect()
     }
 
     /// Takes the records that are next in their partition. A record of a

@@ -1,22 +1,27 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use platform_log::{Admin, GroupConsumer, GroupEvent, GroupOptions};
-use platform_postgres::{Checkpoints, Claimed, Migration, incarnation};
+use platform_log::{GroupEvent, Record};
+use platform_postgres::{Checkpoints, Claimed};
+use platform_telemetry::names::messaging;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 use uuid::Uuid;
 
 use super::held::Waiting;
-use super::{Halt, Owned, Role, repair};
+use super::lag::Lag;
+use super::{Halt, Owned, Role};
+use crate::Error;
 use crate::error::chain;
-use crate::{Deps, Error};
+use crate::world::{Clock, Log, Member, Store, World};
 
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(100);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A member that was away too long learns from the group what it lost, given
 /// the time of a heartbeat; claiming before that would only fence the new owner.
 const FENCED_WAIT: Duration = Duration::from_secs(1);
+/// The SDK keeps no more links of one span.
+const MOST_LINKS: usize = 128;
 /// How often an idle runner checks that it still owns what it thinks it owns.
 const IDLE_CHECK: Duration = Duration::from_secs(2);
 
@@ -29,18 +34,15 @@ pub(crate) struct SessionOptions {
     pub(crate) inputs: Vec<&'static str>,
     /// Claimed with each partition, but read by the role itself.
     pub(crate) own: Option<&'static str>,
-    pub(crate) migrations: Vec<Migration>,
     /// The longest wait for records, and so the pace of `Role::tick`.
     pub(crate) tick: Duration,
 }
 
 /// One member of one consumer group.
-pub(crate) struct Session<R> {
+pub(crate) struct Session<W: World, R> {
     pub(super) options: SessionOptions,
-    deps: Deps,
-    checkpoints: Checkpoints,
-    pub(super) consumer: GroupConsumer,
-    admin: Admin,
+    world: W,
+    pub(super) consumer: <W::Log as Log>::Member,
     /// Topics and their numbers of partitions.
     widths: Vec<(&'static str, i32)>,
     assigned: BTreeSet<i32>,
@@ -56,21 +58,21 @@ pub(crate) struct Session<R> {
     /// The consumer is of no use any more.
     rejoin: bool,
     wait: Duration,
-    retry_at: Instant,
-    checked_at: Instant,
+    retry_at: Duration,
+    checked_at: Duration,
+    lag: Lag,
     role: R,
 }
 
-impl<R: Role> Session<R> {
+impl<W: World, R: Role> Session<W, R> {
     /// Joins the group and works until `shutdown`.
     pub(crate) async fn join_and_run(
         options: SessionOptions,
-        deps: Deps,
-        checkpoints: Checkpoints,
+        world: W,
         role: R,
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
-        match Self::join(options, deps, checkpoints, role, shutdown).await? {
+        match Self::join(options, world, role, shutdown).await? {
             Some(session) => session.run(shutdown).await,
             None => Ok(()),
         }
@@ -79,35 +81,33 @@ impl<R: Role> Session<R> {
     /// Joins the group. Retries while the broker is away.
     async fn join(
         options: SessionOptions,
-        deps: Deps,
-        checkpoints: Checkpoints,
+        world: W,
         role: R,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, Error> {
-        deps.readiness.not_ready("joining the consumer group");
+        world.readiness().not_ready("joining the consumer group");
         let mut wait = FIRST_WAIT;
-        let admin = Admin::new(&deps.settings.kafka)?;
         let widths = loop {
-            match widths(&options, &admin).await {
+            match widths(&options, world.log()).await {
                 Ok(widths) => break widths,
                 Err(error) => {
                     warn!(runner.name = options.name, error = %chain(&error), "topics are not to be had yet");
-                    deps.readiness.not_ready("waiting for the topics");
+                    world.readiness().not_ready("waiting for the topics");
                 }
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(None),
-                () = tokio::time::sleep(wait) => {}
+                () = world.clock().sleep(wait) => {}
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         };
-        let consumer = consumer(&options, &deps)?;
+        let consumer = world.log().join(&options.group, &options.inputs)?;
+        let now = world.clock().ticks();
         Ok(Some(Self {
             options,
-            deps,
-            checkpoints,
+            world,
             consumer,
-            admin,
             widths,
             assigned: BTreeSet::new(),
             owned: Owned::default(),
@@ -118,8 +118,9 @@ impl<R: Role> Session<R> {
             ready: false,
             rejoin: false,
             wait: FIRST_WAIT,
-            retry_at: Instant::now(),
-            checked_at: Instant::now(),
+            retry_at: now,
+            checked_at: now,
+            lag: Lag::default(),
             role,
         }))
     }
@@ -128,7 +129,7 @@ impl<R: Role> Session<R> {
     async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         info!(
             runner.name = self.options.name,
-            runner.owner = self.checkpoints.owner(),
+            runner.owner = self.world.store().owner(),
             "runner started"
         );
         while !shutdown.is_cancelled() {
@@ -140,7 +141,7 @@ impl<R: Role> Session<R> {
         if let Ok(committed) = self.role.tick().await {
             self.report(&committed);
         }
-        self.deps.readiness.not_ready("stopped");
+        self.world.readiness().not_ready("stopped");
         self.consumer.close().await;
         info!(runner.name = self.options.name, "runner stopped");
         Ok(())
@@ -153,6 +154,7 @@ impl<R: Role> Session<R> {
         self.set_paused(wants == 0)?;
         let longest_wait = self.longest_wait();
         let event = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return Ok(()),
             event = self.consumer.next(wants.max(1), longest_wait) => match event {
                 Ok(event) => event,
@@ -179,15 +181,28 @@ impl<R: Role> Session<R> {
                     ?partitions,
                     "partitions revoked"
                 );
-                // What is done is noted before the partitions go; what cannot be
-                // noted the next owner finds on the log.
-                if let Ok(committed) = self.role.tick().await {
-                    self.report(&committed);
+                // The batch before is finished and committed. What else is under
+                // way comes to its end, and what is done is noted before the
+                // partitions go; what cannot be noted the next owner finds on
+                // the log.
+                self.role.hand_over(&partitions).await;
+                match self.role.tick().await {
+                    Ok(committed) => self.report(&committed),
+                    Err(halt) => {
+                        debug!(runner.name = self.options.name, reason = %halt.reason(), "not all is noted that was done");
+                    }
                 }
-                self.assigned.retain(|number| !partitions.contains(number));
-                self.owned.remove(&partitions);
-                self.waiting.remove(&partitions);
-                self.role.release(&partitions);
+                self.give_up(&partitions);
+                self.consumer.release()?;
+            }
+            GroupEvent::Lost(partitions) => {
+                warn!(
+                    runner.name = self.options.name,
+                    ?partitions,
+                    "partitions were lost: the group has not heard of this member for too long"
+                );
+                self.give_up(&partitions);
+                self.consumer.release()?;
             }
             GroupEvent::Records(mut records) => {
                 self.drop_waiting(&mut records);
@@ -200,7 +215,10 @@ impl<R: Role> Session<R> {
                     let size = admitted.batch.records.len();
                     metrics::histogram!(crate::metric::BATCH, "runner" => self.options.name)
                         .record(size as f64);
-                    let committed = match self.role.handle(admitted.batch).await {
+                    self.lag.handled(&admitted.batch.records);
+                    let span = consumer_span(&self.options, &admitted.batch.records);
+                    let handled = self.role.handle(admitted.batch).instrument(span).await;
+                    let committed = match handled {
                         Err(Halt::Held { held, committed }) => {
                             self.hold(held)?;
                             committed
@@ -215,12 +233,35 @@ impl<R: Role> Session<R> {
         let committed = self.role.tick().await?;
         self.report(&committed);
         if worked {
-            self.checked_at = Instant::now();
+            self.checked_at = self.ticks();
         } else {
             self.check_while_idle().await?;
         }
         self.show_readiness();
+        self.show_lag().await;
         Ok(())
+    }
+
+    async fn show_lag(&mut self) {
+        if self.owned.is_empty() || !self.lag.is_due(self.ticks()) {
+            return;
+        }
+        let (log, clock) = (self.world.log(), self.world.clock());
+        let claims = self.owned.claims();
+        self.lag
+            .show(self.options.name, &self.options.inputs, &claims, log, clock)
+            .await;
+    }
+
+    /// These are others' to claim from here on.
+    fn give_up(&mut self, partitions: &[i32]) {
+        self.assigned.retain(|number| !partitions.contains(number));
+        let given_up = self.owned.remove(partitions);
+        self.lag.forget(self.options.name, &given_up);
+        self.waiting.remove(partitions);
+        self.show_waiting();
+        self.role.release(partitions);
+        self.count_owned();
     }
 
     /// Ready is who owns all it was assigned (nothing, where there are more
@@ -232,15 +273,17 @@ impl<R: Role> Session<R> {
             .all(|number| self.owned.contains(*number));
         let ready = self.joined && owns_all && self.consumer.connected();
         if ready && !self.ready {
-            self.deps.readiness.ready();
+            self.world.readiness().ready();
         } else if self.ready && !ready {
-            self.deps.readiness.not_ready(if owns_all {
+            self.world.readiness().not_ready(if owns_all {
                 "no broker in reach"
             } else {
                 "claiming partitions"
             });
         }
         self.ready = ready;
+        metrics::gauge!(crate::metric::READY, "runner" => self.options.name)
+            .set(f64::from(u8::from(ready)));
     }
 
     /// Claims what is assigned and not yet owned, once the wait after a failure is over.
@@ -251,7 +294,7 @@ impl<R: Role> Session<R> {
             .copied()
             .filter(|number| !self.owned.contains(*number))
             .collect();
-        if unclaimed.is_empty() || Instant::now() < self.retry_at || shutdown.is_cancelled() {
+        if unclaimed.is_empty() || self.ticks() < self.retry_at || shutdown.is_cancelled() {
             return Ok(());
         }
         let wanted: Vec<(&str, i32)> = unclaimed
@@ -263,26 +306,22 @@ impl<R: Role> Session<R> {
                     .map(move |(topic, _)| (*topic, *number))
             })
             .collect();
-        let claims = self.checkpoints.claim(&self.deps.pool, &wanted).await?;
-        let found = {
-            let client = self.deps.pool.get().await?;
-            incarnation(&**client, self.checkpoints.schema()).await?
-        };
-        match found {
-            Some(found) if !found.broken => self.incarnation = Some(found.id),
-            _ => return Err(Halt::SchemaMissing),
-        }
+        let (claims, incarnation) = self.world.store().claim(&wanted).await?;
+        self.incarnation = Some(incarnation);
         for claim in &claims {
             metrics::gauge!(crate::metric::GENERATION, "runner" => self.options.name, "topic" => claim.topic.clone(), "partition" => claim.partition.to_string())
                 .set(claim.generation as f64);
         }
+        metrics::counter!(crate::metric::CLAIMS, "runner" => self.options.name)
+            .increment(unclaimed.len() as u64);
         let inputs = self.role.take_over(&claims).await?;
         self.refuse_a_cut_log(&inputs).await?;
         self.start(&inputs)?;
         self.consumer.resume(&unclaimed)?;
         self.owned.insert(inputs);
+        self.count_owned();
         self.paused = false;
-        self.checked_at = Instant::now();
+        self.checked_at = self.ticks();
         info!(runner.name = self.options.name, partitions = ?unclaimed, "partitions claimed");
         Ok(())
     }
@@ -293,7 +332,7 @@ impl<R: Role> Session<R> {
     /// become of the read model: a rebuild, or the log from a backup.
     async fn refuse_a_cut_log(&self, inputs: &[Claimed]) -> Result<(), Halt> {
         for topic in &self.options.inputs {
-            let ends = self.admin.high_watermarks(topic).await?;
+            let ends = self.world.log().high_watermarks(topic).await?;
             let cut = inputs.iter().find(|claim| {
                 claim.topic == *topic
                     && ends
@@ -344,25 +383,13 @@ impl<R: Role> Session<R> {
     /// A runner without work would not notice that it was fenced, or that its
     /// tables are gone, before the next record: it looks from time to time.
     async fn check_while_idle(&mut self) -> Result<(), Halt> {
-        if self.owned.is_empty() || self.checked_at.elapsed() < IDLE_CHECK {
+        if self.owned.is_empty() || self.ticks() < self.checked_at + IDLE_CHECK {
             return Ok(());
         }
-        self.checked_at = Instant::now();
-        self.checkpoints
-            .verify(&self.deps.pool, &self.owned.claims())
-            .await?;
-        let found = {
-            let client = self.deps.pool.get().await?;
-            incarnation(&**client, self.checkpoints.schema()).await?
-        };
-        match found {
-            Some(found) if found.broken => return Err(Halt::SchemaMissing),
-            Some(found) if Some(&found.id) != self.incarnation.as_ref() => {
-                return Err(Halt::Fenced);
-            }
-            Some(_) => {}
-            None => return Err(Halt::SchemaMissing),
-        }
+        self.checked_at = self.ticks();
+        let store = self.world.store();
+        store.verify(&self.owned.claims()).await?;
+        store.inspect(self.incarnation.as_deref()).await?;
         self.role.idle().await?;
         self.wait = FIRST_WAIT;
         Ok(())
@@ -376,19 +403,30 @@ impl<R: Role> Session<R> {
         let fenced = matches!(halt, Halt::Fenced);
         warn!(runner.name = self.options.name, reason = %reason, wait_ms = self.wait.as_millis() as u64, "runner lets go of its partitions");
         metrics::counter!(crate::metric::HALTS, "runner" => self.options.name, "reason" => halt.kind()).increment(1);
-        self.deps.readiness.not_ready(&reason);
+        if matches!(halt, Halt::Waiting(_)) {
+            metrics::counter!(crate::metric::RETRIES, "runner" => self.options.name, "step" => "batch")
+                .increment(1);
+        }
+        self.world.readiness().not_ready(&reason);
         self.ready = false;
+        metrics::gauge!(crate::metric::READY, "runner" => self.options.name).set(0.0);
         let assigned: Vec<i32> = self.assigned.iter().copied().collect();
         if let Err(error) = self.consumer.pause(&assigned) {
             debug!(runner.name = self.options.name, error = %chain(&error), "pausing failed");
         }
-        self.owned.clear();
+        let given_up = self.owned.remove(&self.owned.numbers());
+        self.lag.forget(self.options.name, &given_up);
         self.waiting.clear();
         self.show_waiting();
         self.role.release(&assigned);
+        self.count_owned();
         self.paused = false;
         if self.rejoin {
-            match consumer(&self.options, &self.deps) {
+            match self
+                .world
+                .log()
+                .join(&self.options.group, &self.options.inputs)
+            {
                 Ok(consumer) => {
                     std::mem::replace(&mut self.consumer, consumer)
                         .close()
@@ -401,28 +439,21 @@ impl<R: Role> Session<R> {
                     warn!(runner.name = self.options.name, error = %chain(&error), "group cannot be joined again yet");
                 }
             }
-            tokio::time::sleep(jittered(self.wait)).await;
+            self.world.clock().sleep(self.jittered()).await;
         }
         if matches!(halt, Halt::SchemaMissing | Halt::Stale(_)) {
             let anew = match halt {
                 Halt::Stale(_) => self.incarnation.as_deref(),
                 _ => None,
             };
-            let repaired = repair(
-                &self.deps.pool,
-                self.checkpoints.schema(),
-                &self.options.migrations,
-                anew,
-            )
-            .await;
-            if let Err(halt) = repaired {
+            if let Err(halt) = self.world.store().repair(anew).await {
                 warn!(runner.name = self.options.name, reason = %halt.reason(), "schema cannot be created yet");
             }
         }
         if fenced {
             self.wait = self.wait.max(FENCED_WAIT);
         }
-        self.retry_at = Instant::now() + jittered(self.wait);
+        self.retry_at = self.ticks() + self.jittered();
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
 
@@ -438,33 +469,68 @@ impl<R: Role> Session<R> {
             .collect();
         self.consumer.commit_to_group(&offsets);
     }
+
+    fn count_owned(&self) {
+        metrics::gauge!(crate::metric::OWNED, "runner" => self.options.name)
+            .set(self.owned.numbers().len() as f64);
+    }
+
+    fn ticks(&self) -> Duration {
+        self.world.clock().ticks()
+    }
+
+    /// Between half and all of the wait, so that members that failed together do
+    /// not come back together.
+    fn jittered(&self) -> Duration {
+        self.wait / 2 + self.wait.mul_f64(self.world.clock().spread() / 2.0)
+    }
 }
 
-fn consumer(options: &SessionOptions, deps: &Deps) -> Result<GroupConsumer, platform_log::Error> {
-    GroupConsumer::new(
-        &deps.settings.kafka,
-        &options.group,
-        &options.inputs,
-        GroupOptions::default(),
-    )
+/// A batch has many causes, so its span has no parent but a link to the span
+/// that produced each of its records.
+fn consumer_span(options: &SessionOptions, records: &[Record]) -> Span {
+    let mut topics: Vec<&str> = records.iter().map(|record| record.topic.as_str()).collect();
+    topics.dedup();
+    topics.sort_unstable();
+    topics.dedup();
+    let destination = topics.join(",");
+    let span = info_span!(
+        parent: None,
+        "process",
+        otel.name = format!("process {destination}"),
+        otel.kind = "consumer",
+        messaging.system = messaging::KAFKA,
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = destination,
+        messaging.consumer.group.name = options.group,
+        messaging.batch.message_count = records.len(),
+        runner.name = options.name,
+    );
+    if span.is_disabled() {
+        return span;
+    }
+    let mut linked = BTreeSet::new();
+    for traceparent in records
+        .iter()
+        .filter_map(|record| record.header("traceparent"))
+    {
+        if linked.len() < MOST_LINKS && linked.insert(traceparent) {
+            platform_telemetry::span_link(&span, Some(traceparent));
+        }
+    }
+    span
 }
 
-async fn widths(
+async fn widths<L: Log>(
     options: &SessionOptions,
-    admin: &Admin,
+    log: &L,
 ) -> Result<Vec<(&'static str, i32)>, platform_log::Error> {
     let mut widths = Vec::new();
     for topic in options.inputs.iter().copied().chain(options.own) {
-        widths.push((topic, admin.partition_count(topic).await? as i32));
+        widths.push((topic, log.partition_count(topic).await? as i32));
     }
     Ok(widths)
-}
-
-/// Between half and all of `wait`, so that members that failed together do not
-/// come back together.
-fn jittered(wait: Duration) -> Duration {
-    let [byte, ..] = Uuid::new_v4().into_bytes();
-    wait / 2 + wait.mul_f64(f64::from(byte) / 510.0)
 }
 
 /// The consumer group of a runner.

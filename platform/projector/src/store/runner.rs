@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use platform_log::Record;
-use platform_postgres::{Checkpoints, Claimed, Pool, use_schema};
+use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
 
 use super::StoreProjection;
 use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
+use crate::world::{Log, Real, Store, World};
 use crate::{Deps, Error, Failure};
 
 const BATCH: usize = 1_000;
@@ -31,44 +32,41 @@ pub async fn run_store_projection<P: StoreProjection>(
     let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
         return Ok(());
     };
+    let world = Real::new(&deps, checkpoints(P::NAME), Vec::new())?;
     let projection = Arc::new(projection);
     let sessions = classes.into_iter().map(|class| {
-        let checkpoints = checkpoints(P::NAME);
+        let world = world
+            .clone()
+            .as_run(checkpoints(P::NAME))
+            .reporting_to(class.readiness);
         let options = SessionOptions {
             name: P::NAME,
             group: class.group,
             inputs: class.topics,
             own: None,
-            migrations: Vec::new(),
             tick: TICK,
         };
         let role = StoreRole {
-            dead_letters: DeadLetters::new(&deps, P::NAME, &topics),
+            dead_letters: DeadLetters::new(&world, P::NAME, &topics),
             projection: Arc::clone(&projection),
-            pool: deps.pool.clone(),
-            checkpoints: checkpoints.clone(),
+            world: world.clone(),
             owned: BTreeMap::new(),
         };
-        let deps = Deps {
-            readiness: class.readiness,
-            ..deps.clone()
-        };
-        Session::join_and_run(options, deps, checkpoints, role, &shutdown)
+        Session::join_and_run(options, world, role, &shutdown)
     });
     try_join_all(sessions).await?;
     Ok(())
 }
 
-struct StoreRole<P> {
+struct StoreRole<W: World, P> {
     projection: Arc<P>,
-    pool: Pool,
-    checkpoints: Checkpoints,
-    dead_letters: DeadLetters,
+    world: W,
+    dead_letters: DeadLetters<W::Log>,
     /// By partition: the claims, `next_offset` as applied.
     owned: BTreeMap<i32, Vec<Claimed>>,
 }
 
-impl<P: StoreProjection> Role for StoreRole<P> {
+impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
     async fn take_over(&mut self, claims: &[Claimed]) -> Result<Vec<Claimed>, Halt> {
         let mut positioned = claims.to_vec();
         let mut known: BTreeMap<i32, Vec<(String, i64)>> = BTreeMap::new();
@@ -99,7 +97,7 @@ impl<P: StoreProjection> Role for StoreRole<P> {
 
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         // The store itself may not be able to tell owners apart.
-        self.checkpoints.verify(&self.pool, &batch.upto).await?;
+        self.world.store().verify(&batch.upto).await?;
         let (committed, held) =
             match store_batch(&*self.projection, &self.dead_letters, batch).await {
                 Ok(committed) => (committed, Vec::new()),
@@ -154,7 +152,7 @@ impl<P: StoreProjection> Role for StoreRole<P> {
     }
 }
 
-impl<P: StoreProjection> StoreRole<P> {
+impl<W: World, P: StoreProjection> StoreRole<W, P> {
     /// How far the redrives were read stands in Postgres.
     async fn note_redrives(&self, committed: &[Claimed]) -> Result<(), Halt> {
         let redrives: Vec<Claimed> = committed
@@ -165,13 +163,8 @@ impl<P: StoreProjection> StoreRole<P> {
         if redrives.is_empty() {
             return Ok(());
         }
-        let mut client = self.pool.get().await?;
-        let tx = client.transaction().await?;
-        use_schema(&tx, self.checkpoints.schema()).await?;
-        self.checkpoints.advance(&tx, &redrives).await?;
         // A redrive that is read twice does no harm.
-        tx.commit().await?;
-        Ok(())
+        Ok(self.world.store().advance(&redrives).await?)
     }
 }
 
@@ -179,9 +172,9 @@ impl<P: StoreProjection> StoreRole<P> {
 type Share<P> = Vec<(Taken, Vec<<P as StoreProjection>::Change>)>;
 
 /// Decodes, projects and applies a batch, partition by partition.
-async fn store_batch<P: StoreProjection>(
+async fn store_batch<P: StoreProjection, L: Log>(
     projection: &P,
-    dead_letters: &DeadLetters,
+    dead_letters: &DeadLetters<L>,
     batch: Batch,
 ) -> Result<Vec<Claimed>, Halt> {
     let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
@@ -231,9 +224,9 @@ async fn changes_of<P: StoreProjection>(
 
 /// Applies one partition's share; what the store refuses by itself is found by
 /// applying the records one by one.
-async fn apply<P: StoreProjection>(
+async fn apply<P: StoreProjection, L: Log>(
     projection: &P,
-    dead_letters: &DeadLetters,
+    dead_letters: &DeadLetters<L>,
     partition: i32,
     items: Share<P>,
     intake: &mut Intake<Vec<P::Change>>,

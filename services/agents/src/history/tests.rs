@@ -37,6 +37,7 @@ async fn federation(answers: Vec<(u16, Value)>) -> (Federation, Arc<AtomicU32>) 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = Settings {
         concurrency: 1,
+        agent_concurrency: 1,
         federation_url: format!("http://{}/", listener.local_addr().unwrap()),
         history_limit: 20,
     };

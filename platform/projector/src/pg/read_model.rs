@@ -1,0 +1,60 @@
+use std::future::Future;
+
+use domain_kernel::Recorded;
+use platform_log::{DecodeError, Position, Record};
+use platform_postgres::{Claimed, use_schema};
+
+use super::PgProjection;
+use crate::world::{PgStore, Store, WriteError};
+
+/// A read model as its runner sees it: rows and checkpoint go together into `S`.
+pub(crate) trait ReadModel<S: Store>: Send + Sync + 'static {
+    const NAME: &'static str;
+    type Event: Send + Sync;
+    type Change: Send;
+
+    fn decode(
+        &self,
+        record: &Record,
+    ) -> impl Future<Output = Result<Vec<Recorded<Self::Event>>, DecodeError>> + Send;
+
+    fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
+
+    /// Moves the checkpoints to `upto` and writes the changes, in one transaction.
+    fn write(
+        &self,
+        store: &S,
+        changes: Vec<Self::Change>,
+        upto: &[Claimed],
+    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+}
+
+impl<P: PgProjection> ReadModel<PgStore> for P {
+    const NAME: &'static str = P::NAME;
+    type Event = P::Event;
+    type Change = P::Change;
+
+    async fn decode(&self, record: &Record) -> Result<Vec<Recorded<P::Event>>, DecodeError> {
+        PgProjection::decode(self, record).await
+    }
+
+    fn project(&self, recorded: &Recorded<P::Event>, position: &Position) -> Vec<P::Change> {
+        PgProjection::project(self, recorded, position)
+    }
+
+    async fn write(
+        &self,
+        store: &PgStore,
+        changes: Vec<P::Change>,
+        upto: &[Claimed],
+    ) -> Result<(), WriteError> {
+        let mut client = store.pool.get().await?;
+        let tx = client.transaction().await?;
+        use_schema(&tx, store.checkpoints.schema()).await?;
+        store.checkpoints.advance(&tx, upto).await?;
+        if !changes.is_empty() {
+            self.apply(&tx, changes).await?;
+        }
+        tx.commit().await.map_err(WriteError::of_commit)
+    }
+}
