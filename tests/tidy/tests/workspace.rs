@@ -58,6 +58,11 @@ fn files_are_short() {
 }
 
 #[test]
+fn alerts_have_runbooks_and_metrics() {
+    holds(rules::alerts);
+}
+
+#[test]
 fn the_domain_is_deterministic() {
     holds(rules::determinism);
 }

@@ -1,5 +1,6 @@
 //! One file a rule.
 
+mod alerts;
 mod determinism;
 mod docs;
 mod drivers;
@@ -9,6 +10,7 @@ mod naming;
 mod runners;
 mod shape;
 
+pub use alerts::alerts;
 pub use determinism::determinism;
 pub use docs::docs;
 pub use drivers::drivers;
