@@ -39,6 +39,7 @@ mod session;
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "tests"
 )]
 mod sim;

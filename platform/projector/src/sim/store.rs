@@ -114,6 +114,9 @@ impl SimStore {
     }
 
     fn told(&self, what: &str, upto: &[Claimed]) {
+        if !self.fate.nature.is_told() {
+            return;
+        }
         let upto: Vec<String> = upto
             .iter()
             .map(|claim| {

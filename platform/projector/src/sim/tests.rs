@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use super::scenario::play;
 use crate::guard::{self, Guard};
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -63,6 +63,11 @@ impl Nature {
         }
     }
 
+    /// Whether anybody wants to know.
+    pub(super) fn is_told(&self) -> bool {
+        self.history.lock().unwrap().is_some()
+    }
+
     pub(super) fn history(&self) -> Vec<String> {
         self.history.lock().unwrap().clone().unwrap_or_default()
     }
