@@ -20,6 +20,7 @@ pub struct Settings {
     pub http: Http,
     pub tls: Tls,
     pub gateway: Gateway,
+    pub outbound: Outbound,
     pub registry: Registry,
     pub policy: Policy,
     pub federation: Federation,
@@ -195,6 +196,13 @@ pub struct Gateway {
     #[serde(deserialize_with = "optional_address")]
     pub redirect_listen: Option<SocketAddr>,
     pub tls: ListenerTls,
+}
+
+/// Where what was registered may be called.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outbound {
+    /// Networks such as `10.0.0.0/8`, separated by commas.
+    pub allow: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

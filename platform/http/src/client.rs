@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Error, Outbound};
 
 /// How a client behaves towards its remote.
 #[derive(Debug, Clone)]
@@ -14,6 +15,10 @@ pub struct ClientOptions {
     /// header timeout, so that the client never writes into a connection which
     /// the server is about to close.
     pub idle_timeout: Duration,
+    /// Where it may go. None for addresses that the operator has set; whatever
+    /// somebody registered is to be checked against this before it is called,
+    /// since a client looks up names and not addresses.
+    pub outbound: Option<Outbound>,
 }
 
 impl Default for ClientOptions {
@@ -23,6 +28,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(3),
             idle_per_host: 32,
             idle_timeout: Duration::from_secs(15),
+            outbound: None,
         }
     }
 }
@@ -71,12 +77,19 @@ pub fn peer_client(
 }
 
 fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("agentmesh/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .timeout(options.timeout)
         .connect_timeout(options.connect_timeout)
         .pool_max_idle_per_host(options.idle_per_host)
         .pool_idle_timeout(options.idle_timeout)
-        .tcp_nodelay(true)
+        .tcp_nodelay(true);
+    match &options.outbound {
+        // A proxy would look names up itself.
+        Some(outbound) => builder
+            .dns_resolver(Arc::new(outbound.clone()))
+            .no_proxy(),
+        None => builder,
+    }
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use platform_http::{ClientOptions, reqwest};
+use platform_http::{ClientOptions, Outbound, reqwest};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, RequestMetaObject,
 };
@@ -22,6 +22,8 @@ const LONGEST_CALL: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone)]
 pub struct McpClient {
     http: reqwest::Client,
+    /// Where agents may be.
+    outbound: Outbound,
     sessions: Arc<Mutex<HashMap<String, Arc<Session>>>>,
 }
 
@@ -49,11 +51,15 @@ pub struct ToolAnswer {
 impl McpClient {
     /// # Errors
     /// When the platform's certificates cannot be loaded.
-    pub fn new() -> Result<Self, Error> {
-        let http = platform_http::client(ClientOptions::with_timeout(LONGEST_CALL))
-            .map_err(Error::Http)?;
+    pub fn new(outbound: Outbound) -> Result<Self, Error> {
+        let http = platform_http::client(ClientOptions {
+            outbound: Some(outbound.clone()),
+            ..ClientOptions::with_timeout(LONGEST_CALL)
+        })
+        .map_err(Error::Http)?;
         Ok(Self {
             http,
+            outbound,
             sessions: Arc::default(),
         })
     }
@@ -78,6 +84,15 @@ impl McpClient {
         }
     }
 
+    /// Names are judged when they are looked up; an address is never looked up.
+    fn permitted(&self, endpoint: &str) -> Result<(), Error> {
+        let refused = |reason: String| Error::Protocol { reason };
+        let url = reqwest::Url::parse(endpoint).map_err(|error| refused(error.to_string()))?;
+        self.outbound
+            .check(&url)
+            .map_err(|error| refused(error.to_string()))
+    }
+
     async fn call(&self, call: ToolCall<'_>) -> Result<ToolAnswer, Error> {
         let mut meta = RequestMetaObject::new();
         meta.insert(IDEMPOTENCY_KEY.to_owned(), call.idempotency_key.into());
@@ -88,6 +103,7 @@ impl McpClient {
             CallToolRequestParams::new(call.tool.to_owned()).with_arguments(call.arguments);
         params.meta = Some(meta);
 
+        self.permitted(call.endpoint)?;
         let session = self.session(call.endpoint).await?;
         let response = match session.call_tool_once(params).await {
             Ok(response) => response,

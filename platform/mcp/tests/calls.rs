@@ -105,7 +105,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn arguments_key_and_trace_reach_the_tool() {
     let (_, endpoint) = serve_tools().await;
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let answer = client
         .call_tool(call(&endpoint, "echo", LONG), &CancellationToken::new())
         .await
@@ -118,7 +118,7 @@ async fn arguments_key_and_trace_reach_the_tool() {
 #[tokio::test]
 async fn a_tool_that_fails_says_so_and_is_not_repeated() {
     let (_, endpoint) = serve_tools().await;
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let error = client
         .call_tool(call(&endpoint, "fail", LONG), &CancellationToken::new())
         .await
@@ -130,7 +130,7 @@ async fn a_tool_that_fails_says_so_and_is_not_repeated() {
 #[tokio::test]
 async fn the_deadline_closes_the_call() {
     let (tools, endpoint) = serve_tools().await;
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let cancel = CancellationToken::new();
     // Connected already, so that the deadline falls into the call.
     client
@@ -153,7 +153,7 @@ async fn the_deadline_closes_the_call() {
 #[tokio::test]
 async fn cancelling_closes_the_call() {
     let (tools, endpoint) = serve_tools().await;
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let cancel = CancellationToken::new();
     let calling = client.call_tool(call(&endpoint, "hang", LONG), &cancel);
     let cancelling = async {
@@ -170,7 +170,7 @@ async fn cancelling_closes_the_call() {
 #[tokio::test]
 async fn many_calls_share_one_connection() {
     let (_, endpoint) = serve_tools().await;
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let (client, endpoint) = (client.clone(), endpoint.clone());
@@ -188,7 +188,7 @@ async fn many_calls_share_one_connection() {
 
 #[tokio::test]
 async fn what_may_be_repeated_is_told_from_what_may_not() {
-    let client = McpClient::new().unwrap();
+    let client = McpClient::new(local()).unwrap();
     let cancel = CancellationToken::new();
     let answering = async |status: StatusCode, wait: Option<&'static str>, body: &'static str| {
         let answer = move || async move {
@@ -220,4 +220,32 @@ async fn what_may_be_repeated_is_told_from_what_may_not() {
     let nobody = call("http://127.0.0.1:1/mcp", "echo", LONG);
     let error = client.call_tool(nobody, &cancel).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
+}
+
+/// Agent servers of these tests listen on loopback.
+fn local() -> platform_http::Outbound {
+    platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()
+}
+
+#[tokio::test]
+async fn an_address_inside_is_not_called() {
+    let client = McpClient::new(platform_http::Outbound::default()).unwrap();
+    for endpoint in [
+        "http://127.0.0.1:1/mcp",
+        "http://2130706433:1/mcp",
+        "http://localhost:1/mcp",
+    ] {
+        let call = ToolCall {
+            endpoint,
+            tool: "t",
+            arguments: serde_json::Map::new(),
+            idempotency_key: "k",
+            traceparent: None,
+            deadline: tokio::time::Instant::now() + std::time::Duration::from_secs(30),
+        };
+        let error = client
+            .call_tool(call, &tokio_util::sync::CancellationToken::new())
+            .await;
+        assert!(error.is_err(), "{endpoint}");
+    }
 }

@@ -280,6 +280,7 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
     if let Some(url) = &s.gateway.public_url {
         set("gateway.public_url", url);
     }
+    set("outbound.allow", &s.outbound.allow);
     set("registry.listen", &s.registry.listen.to_string());
     set("policy.listen", &s.policy.listen.to_string());
     set("federation.listen", &s.federation.listen.to_string());

@@ -50,6 +50,8 @@ pub async fn run(
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
+    let outbound = platform_http::Outbound::from_setting(&settings.outbound.allow)
+        .map_err(platform_http::Error::from)?;
     let listener = platform_http::listen(
         "registry",
         settings.registry.listen,
@@ -72,6 +74,7 @@ pub async fn run(
     let service = Service {
         view: view.clone(),
         writer: Arc::new(OnceLock::new()),
+        outbound,
     };
     let background = tokio::spawn({
         let stop = stop.clone();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain_kernel::TenantId;
 use domain_registry::ResourceKind;
+use platform_http::Outbound;
 use platform_vault::Vault;
 use projections_registry_view::{RegistryView, secret_context};
 
@@ -19,6 +20,7 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 pub(crate) struct Connectors {
     view: RegistryView,
     vault: Vault,
+    outbound: Outbound,
     open: Mutex<HashMap<String, Opened>>,
 }
 
@@ -31,10 +33,11 @@ pub(crate) struct Opened {
 }
 
 impl Connectors {
-    pub(crate) fn new(view: RegistryView, vault: Vault) -> Self {
+    pub(crate) fn new(view: RegistryView, vault: Vault, outbound: Outbound) -> Self {
         Self {
             view,
             vault,
+            outbound,
             open: Mutex::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Connectors {
                 &resource.base_url,
                 token,
                 Duration::from_millis(resource.timeout_ms),
+                self.outbound.clone(),
             )?,
             other => {
                 return Err(Error::UnknownSystem {

@@ -39,6 +39,8 @@ pub async fn run(
 ) -> Result<(), Error> {
     let component = readiness.component("sync");
     let vault = Vault::from_settings(&settings.secrets, &settings.data_dir)?;
+    let outbound = platform_http::Outbound::from_setting(&settings.outbound.allow)
+        .map_err(platform_http::Error::from)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry)?;
     let pool = Pool::connect(&settings.postgres)?;
     let producer = Producer::new(&settings.kafka)?;
@@ -59,7 +61,7 @@ pub async fn run(
         None => Ok(()),
         Some(encoder) => {
             let executor = SyncExecutor::new(
-                Connectors::new(view, vault),
+                Connectors::new(view, vault, outbound),
                 encoder,
                 &schema_registry,
                 &settings.sync,

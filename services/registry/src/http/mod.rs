@@ -13,15 +13,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain_kernel::TenantId;
-use domain_registry::ResourceKind;
-use platform_http::Problem;
+use domain_registry::{Resource, ResourceKind};
+use platform_http::reqwest::Url;
+use platform_http::{Outbound, Problem};
 use platform_identity::Asking;
 use projections_registry_view::{Entry, RegistryView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{Instrument as _, error};
 
-use crate::form::{self, Media, Warnings};
+use crate::form::{self, Issues, Media, Warnings};
 use crate::writer::{Request, Writer};
 
 /// The header that names whose resource it is.
@@ -37,6 +38,8 @@ pub(crate) struct Service {
     pub(crate) view: RegistryView,
     /// Filled once the schemas are known.
     pub(crate) writer: Arc<OnceLock<Arc<Writer>>>,
+    /// Where what is registered may be called.
+    pub(crate) outbound: Outbound,
 }
 
 pub(crate) fn router(service: Service) -> Router {
@@ -124,6 +127,9 @@ async fn define(
         return Err(Problem::bad_request(format!("the id {}", form::NAME_RULE)));
     }
     let draft = form::read(kind, media, &body).map_err(|issues| problem::invalid(&issues))?;
+    callable(&service.outbound, &draft.resource)
+        .await
+        .map_err(|issues| problem::invalid(&issues))?;
     let written = service
         .write(Request {
             kind,
@@ -152,6 +158,24 @@ async fn define(
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)
+}
+
+/// An address that the mesh would call must not lead inside. Names are looked up,
+/// so that a mistake is told now; they are looked up again for every connection.
+async fn callable(outbound: &Outbound, resource: &Resource) -> Result<(), Issues> {
+    let (field, address) = match resource {
+        Resource::Agent(agent) => ("/endpoint", &agent.endpoint),
+        Resource::Connector(connector) => ("/base_url", &connector.base_url),
+        _ => return Ok(()),
+    };
+    let Ok(url) = Url::parse(address) else {
+        return Ok(());
+    };
+    outbound.check_resolved(&url).await.map_err(|refused| {
+        let mut issues = Issues::default();
+        issues.add(field, format!("must not be called: {refused}"));
+        issues
+    })
 }
 
 async fn retire(

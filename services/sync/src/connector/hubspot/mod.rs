@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use domain_effect::{EffectRequested, Operation};
 use futures::future::BoxFuture;
-use platform_http::reqwest::{Client, Method, RequestBuilder};
-use platform_http::{ClientOptions, client};
+use platform_http::reqwest::{Client, Method, RequestBuilder, Url};
+use platform_http::{ClientOptions, Outbound, client};
 use platform_resilience::{BreakerSettings, Circuit, Permit};
 use platform_vault::Zeroizing;
 use serde_json::{Value, json};
@@ -54,9 +54,23 @@ impl HubSpot {
         base_url: &str,
         token: Zeroizing<String>,
         timeout: Duration,
+        outbound: Outbound,
     ) -> Result<Self, Error> {
+        let base = Url::parse(base_url).map_err(|_| Error::NoAddress {
+            connector: connector_id.to_owned(),
+        })?;
+        // A name is judged when it is looked up, by the client.
+        outbound
+            .check(&base)
+            .map_err(|source| Error::NotPermitted {
+                connector: connector_id.to_owned(),
+                source,
+            })?;
         let api = Arc::new(Api {
-            http: client(ClientOptions::with_timeout(timeout))?,
+            http: client(ClientOptions {
+                outbound: Some(outbound),
+                ..ClientOptions::with_timeout(timeout)
+            })?,
             base_url: base_url.trim_end_matches('/').to_owned(),
             token,
             circuit: Circuit::new(

@@ -20,7 +20,17 @@ use super::HubSpot;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn hubspot(base_url: &str) -> HubSpot {
-    HubSpot::new("crm", base_url, Zeroizing::new(TOKEN.to_owned()), TIMEOUT).unwrap()
+    {
+        let local = platform_http::Outbound::new(["127.0.0.0/8"]).unwrap();
+        HubSpot::new(
+            "crm",
+            base_url,
+            Zeroizing::new(TOKEN.to_owned()),
+            TIMEOUT,
+            local,
+        )
+        .unwrap()
+    }
 }
 
 async fn around() -> (Crm, HubSpot) {
