@@ -5,10 +5,11 @@
 #             (MINUTES=5, SEED=…, FAULT=F6 or a word of its name)
 # make lint   formatting, lints and licenses only
 # make api-fuzz  fuzz the API of the gateway that `make up` started
+# make fuzz   each fuzz target of the parsers for 60 s
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test chaos chaos-publish lint logs install build api-fuzz
+.PHONY: help up down test chaos chaos-publish lint logs install build api-fuzz fuzz
 
 target    := $(or $(CARGO_TARGET_DIR),target)
 agentmesh := $(target)/debug/agentmesh
@@ -47,6 +48,9 @@ lint:
 
 api-fuzz:
 	@tests/api-fuzz.sh
+
+fuzz:
+	@fuzz/run.sh 60
 
 logs:
 	@tail -n 50 -F .agentmesh/data/*.log .agentmesh/data/stack/logs/*.log

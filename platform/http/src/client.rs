@@ -87,9 +87,7 @@ fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
         .tcp_nodelay(true);
     match &options.outbound {
         // A proxy would look names up itself.
-        Some(outbound) => builder
-            .dns_resolver(Arc::new(outbound.clone()))
-            .no_proxy(),
+        Some(outbound) => builder.dns_resolver(Arc::new(outbound.clone())).no_proxy(),
         None => builder,
     }
 }
