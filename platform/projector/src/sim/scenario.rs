@@ -191,6 +191,7 @@ impl Stage {
                 at: self.nature.now(),
                 source: "/sim".to_owned(),
                 traceparent: None,
+                actor: None,
             },
             event,
         }
