@@ -12,6 +12,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged before a connection counts as lost.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the server lets a transaction stand in which nothing is asked of it.
+/// A process that was stopped, or a machine that went away, in the middle of one
+/// would else hold the rows of its checkpoints for as long as its connection
+/// lives, and whoever takes over its partitions would wait for that. Nobody
+/// waits for anything but Postgres while a transaction is open.
+const IDLE_IN_TRANSACTION: &str = "-c idle_in_transaction_session_timeout=15s";
 
 /// A pool of connections. Cheap to clone; connects when first asked.
 #[derive(Clone)]
@@ -40,6 +46,12 @@ impl Pool {
         config.connect_timeout(CONNECT_TIMEOUT);
         config.tcp_user_timeout(TCP_USER_TIMEOUT);
         config.keepalives_idle(Duration::from_secs(10));
+        let options = match config.get_options() {
+            // What the address says comes last and so has the last word.
+            Some(given) => format!("{IDLE_IN_TRANSACTION} {given}"),
+            None => IDLE_IN_TRANSACTION.to_owned(),
+        };
+        config.options(options);
         if config.get_application_name().is_none() {
             config.application_name("agentmesh");
         }

@@ -29,6 +29,19 @@ async fn bed(name: &str) -> (TestBed, Pool) {
     (bed, pool)
 }
 
+/// An owner that is stopped in the middle of a transaction must not keep others
+/// from its rows for ever.
+#[tokio::test]
+async fn the_server_ends_a_transaction_in_which_nothing_is_asked() {
+    let (_bed, pool) = bed("idle").await;
+    let client = pool.get().await.unwrap();
+    let row = client
+        .query_one("SHOW idle_in_transaction_session_timeout", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "15s");
+}
+
 async fn with_schema(name: &str) -> (TestBed, Pool) {
     let (bed, pool) = bed(name).await;
     migrate(&pool, "things", &[FIRST]).await.unwrap();

@@ -38,11 +38,11 @@ impl Registrar {
     pub async fn sample(&self) -> anyhow::Result<()> {
         let workflow = sample!("workflows/support-ticket.yaml");
         let crm = format!("http://{}", self.settings.crm_sandbox.listen);
-        self.sample_with(workflow, &crm).await
+        self.sample_with(workflow, &crm, None).await
     }
 
-    /// The sample with more patience in its workflow, for meshes that are broken
-    /// on purpose, and with the CRM found at `crm`.
+    /// The sample with more patience in its workflow and with its agent, for
+    /// meshes that are broken on purpose, and with the CRM found at `crm`.
     ///
     /// # Errors
     /// When the registry refuses.
@@ -51,15 +51,23 @@ impl Registrar {
         let patient = workflow
             .replace("deadline: 30s", "deadline: 600s")
             .replace("deadline: 60s", "deadline: 600s");
-        self.sample_with(&patient, crm).await
+        self.sample_with(&patient, crm, Some(600_000)).await
     }
 
-    async fn sample_with(&self, workflow: &str, crm: &str) -> anyhow::Result<()> {
+    async fn sample_with(
+        &self,
+        workflow: &str,
+        crm: &str,
+        agent_timeout_ms: Option<u64>,
+    ) -> anyhow::Result<()> {
         let id = "chatgpt-customer-support";
         let mut agent: Value =
             serde_json::from_str(sample!("agents/chatgpt-customer-support.json"))?;
         let servers = self.settings.agent_servers.listen;
         agent["endpoint"] = json!(format!("http://{servers}/{id}/mcp"));
+        if let Some(timeout_ms) = agent_timeout_ms {
+            agent["timeout_ms"] = json!(timeout_ms);
+        }
         self.put("agents", id, agent).await?;
         let mut connector: Value = serde_json::from_str(sample!("connectors/crm.json"))?;
         connector["base_url"] = json!(crm);
