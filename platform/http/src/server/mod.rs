@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::header;
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use metrics::{counter, gauge};
@@ -222,26 +222,10 @@ async fn limited(
     if declared.is_some_and(|length| length > body_bytes as u64) {
         return Problem::too_large(body_bytes).into_response();
     }
-    if is_ambiguous(request.headers()) {
-        // What follows on this connection may be part of the body to whoever
-        // stands in front of us.
-        let mut refused =
-            Problem::bad_request("Content-Length and Transfer-Encoding exclude each other")
-                .into_response();
-        refused
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return refused;
-    }
     match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::request_timeout().into_response(),
     }
-}
-
-/// Whether two readers could find different ends of the body.
-fn is_ambiguous(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn panicked(name: &'static str) -> Response {
