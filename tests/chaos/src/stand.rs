@@ -279,6 +279,8 @@ fn adjust(settings: &mut Settings) {
     // What the gateway cannot append in this time it answers 503.
     kafka.message_timeout_ms = 3_000;
     settings.schema_registry.timeout_ms = 15_000;
+    // An id that the registry does not know is given up after this.
+    settings.dead_letters.schema_wait_ms = 3_000;
 }
 
 /// The address with the proxy in place of the server.
