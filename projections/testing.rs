@@ -8,10 +8,10 @@ use std::{sync::Arc, time::Duration};
 use domain_kernel::{Codec, CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp};
 use platform_config::Settings;
 use platform_log::{Admin, Encoder, Outgoing, Producer, SchemaRegistry, TopicSpec, subject};
-use platform_postgres::{Checkpoints, Pool, schema_name};
+use platform_postgres::{Checkpoints, Pool, WORTH_COPYING, drop_schema, schema_name};
 use platform_projector::{
     Checked, Deps, Part, PgProjection, ReadinessSink, RebuildOptions, digest, digest_of,
-    rebuild_projection, run_projection,
+    migrate_projection, rebuild_projection, run_projection,
 };
 use platform_testkit::{TestBed, eventually};
 use schemas::{KeyKind, TOPICS, catalogue};
@@ -154,6 +154,49 @@ impl Mesh {
         runner.await.unwrap().unwrap();
     }
 }
+
+impl Mesh {
+    /// Lets a live runner read `records` a few at a time, which it inserts, and
+    /// then all at once, which it copies: the rows must be the same.
+    pub(crate) async fn few_or_many_give_the_same_rows<P: PgProjection>(
+        &self,
+        make: impl Fn(SchemaRegistry) -> P,
+        records: Vec<Outgoing>,
+    ) {
+        let projection = make(self.registry.clone());
+        let shutdown = CancellationToken::new();
+        let runner = tokio::spawn(run_projection(
+            make(self.registry.clone()),
+            self.deps.clone(),
+            shutdown.clone(),
+        ));
+        for few in records.chunks(WORTH_COPYING - 1) {
+            self.append(few.to_vec()).await;
+            self.caught_up(&projection).await;
+        }
+        let inserted = digest(&projection, &self.pool).await.unwrap();
+        shutdown.cancel();
+        runner.await.unwrap().unwrap();
+
+        let schema = schema_name(P::NAME);
+        drop_schema(&self.pool, &schema).await.unwrap();
+        migrate_projection(&projection, &self.pool).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let runner = tokio::spawn(run_projection(
+            make(self.registry.clone()),
+            self.deps.clone(),
+            shutdown.clone(),
+        ));
+        self.caught_up(&projection).await;
+        shutdown.cancel();
+        runner.await.unwrap().unwrap();
+        let copied = digest(&projection, &self.pool).await.unwrap();
+        assert_eq!(copied, inserted);
+    }
+}
+
+/// Enough for two batches, the second one copied too.
+pub(crate) const MANY: usize = 4 * WORTH_COPYING;
 
 pub(crate) fn correlation() -> CorrelationId {
     CorrelationId::of_delivery("zapier", "msg_1")

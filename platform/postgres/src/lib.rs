@@ -4,6 +4,7 @@
 //! schema holds its tables, its migration history and its checkpoints, so that
 //! dropping the schema forgets everything about it at once.
 
+mod append;
 mod checkpoint;
 mod copy;
 mod error;
@@ -14,6 +15,7 @@ mod schema;
 mod shadow;
 mod value;
 
+pub use append::{CopyRows, CopyValue, WORTH_COPYING, copy_unless_conflict};
 pub use checkpoint::{Checkpoints, Claimed, Resolution};
 pub use copy::copy_rows;
 pub use error::Error;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use platform_postgres::{
-    Checkpoints, Claimed, Error, Migration, Pool, Resolution, drop_schema, incarnation,
-    lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
+    Checkpoints, Claimed, CopyRows, Error, Migration, Pool, Resolution, copy_unless_conflict,
+    drop_schema, incarnation, lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
 };
 use platform_testkit::TestBed;
 
@@ -122,6 +122,46 @@ async fn a_missing_table_shows_until_the_schema_is_created_anew() {
     let found = incarnation(&**client, "things").await.unwrap().unwrap();
     assert!(!found.broken);
     assert_ne!(found.id, first.id);
+}
+
+#[tokio::test]
+async fn a_copy_with_a_row_that_is_there_leaves_no_trace() {
+    let (_bed, pool) = bed("copy").await;
+    migrate(&pool, "things", &[FIRST, SECOND]).await.unwrap();
+    let mut client = pool.get().await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    use_schema(&tx, "things").await.unwrap();
+    let copy = "COPY thing (id, name) FROM STDIN (FORMAT binary)";
+    let rows = |ids: std::ops::Range<i64>| {
+        let mut rows = CopyRows::new();
+        for id in ids {
+            rows.push(&[&id, &format!("name {id}")]);
+        }
+        rows
+    };
+    let count = async || -> i64 {
+        let found = tx.query_one("SELECT count(*) FROM thing", &[]).await;
+        found.unwrap().get(0)
+    };
+    assert!(copy_unless_conflict(&tx, copy, rows(0..3)).await.unwrap());
+    assert!(!copy_unless_conflict(&tx, copy, rows(2..900)).await.unwrap());
+    assert_eq!(
+        count().await,
+        3,
+        "all or nothing, and the transaction goes on"
+    );
+    assert!(copy_unless_conflict(&tx, copy, rows(3..900)).await.unwrap());
+    assert_eq!(count().await, 900);
+    let name: String = tx
+        .query_one("SELECT name FROM thing WHERE id = 899", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(name, "name 899");
+    let mut wrong = CopyRows::new();
+    wrong.push(&[&1_000_i64]);
+    let error = copy_unless_conflict(&tx, copy, wrong).await.unwrap_err();
+    assert!(Error::from(error).is_data_error(), "a column is missing");
 }
 
 #[tokio::test]

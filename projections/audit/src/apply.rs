@@ -1,5 +1,5 @@
 use platform_postgres::{
-    column,
+    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
     tokio_postgres::{Error, Transaction},
 };
 
@@ -15,12 +15,21 @@ const INSERT: &str = "
         $14::text[], $15::text[], $16::text[])
     ON CONFLICT DO NOTHING";
 
+const COPY: &str = "
+    COPY event
+        (event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
+         causation, recorded_at, source, traceparent, body, value_sha256)
+    FROM STDIN (FORMAT binary)";
+
 /// Adds the events that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<EventRow>) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let rows = rows.as_slice();
+    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY, copied(rows)).await? {
+        return Ok(());
+    }
     tx.execute(
         INSERT,
         &[
@@ -44,4 +53,28 @@ pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<EventRow>) -> Result<(
     )
     .await?;
     Ok(())
+}
+
+fn copied(rows: &[EventRow]) -> CopyRows {
+    let mut copied = CopyRows::new();
+    for row in rows {
+        copied.push(&[
+            &row.event_id,
+            &row.topic,
+            &row.partition,
+            &row.offset,
+            &row.name,
+            &row.stream,
+            &row.version,
+            &row.tenant,
+            &row.correlation,
+            &row.causation,
+            &row.recorded_at,
+            &row.source,
+            &row.traceparent,
+            &row.body,
+            &row.value_sha256,
+        ]);
+    }
+    copied
 }

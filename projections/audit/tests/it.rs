@@ -8,7 +8,7 @@ use domain_kernel::{Space, WorkflowId};
 use domain_workflow::{StepCompensated, WorkflowEvent, WorkflowSucceeded};
 use projections_audit::{AuditProjection, by_correlation, by_id};
 use schemas::{Deliveries, Workflows};
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_is_kept_once_in_causal_order() {
@@ -82,4 +82,21 @@ async fn every_event_is_kept_once_in_causal_order() {
     assert_eq!(all[1].at, step.meta.at, "the first one stands");
     let one = by_id(&mesh.pool, done.meta.id).await.unwrap();
     assert_eq!(one.as_ref(), Some(&all[2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("audit_many").await;
+    let records = (0..MANY)
+        .map(|n| {
+            let name = n.to_string();
+            let workflow_id = WorkflowId::derive(&[&name]);
+            let event = WorkflowEvent::Succeeded(WorkflowSucceeded { workflow_id });
+            let mut event = recorded(&name, 1, event);
+            event.meta.causation = (n % 2 == 0).then_some(event.meta.id);
+            mesh.record::<Workflows>(&event)
+        })
+        .collect();
+    mesh.few_or_many_give_the_same_rows(AuditProjection::new, records)
+        .await;
 }

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    column,
+    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
     tokio_postgres::{Error, Transaction},
 };
 
@@ -27,6 +27,20 @@ const MERGE: &str = "
         $14::int4[], $15::int8[], $16::int8[], $17::float8[], $18::bool[])
     ON CONFLICT DO NOTHING";
 
+const COPY_SHARED: &str = "
+    COPY shared
+        (context_id, event_id, tenant, correlation, space, kind, subject, delivery, source_id,
+         content, content_sha256, model_digest, recorded_at, log_partition, log_offset,
+         text, neighbour_id, neighbour_cosine, neighbour_kept_apart, subscribers)
+    FROM STDIN (FORMAT binary)";
+
+const COPY_MERGED: &str = "
+    COPY merged
+        (context_id, event_id, tenant, correlation, space, kind, subject, delivery, source_id,
+         content, content_sha256, model_digest, recorded_at, log_partition, log_offset,
+         version, cosine, exact)
+    FROM STDIN (FORMAT binary)";
+
 /// Adds the rows that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
     let mut shared = Vec::new();
@@ -46,7 +60,10 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
     Ok(())
 }
 
-async fn share(tx: &Transaction<'_>, rows: &[SharedRow]) -> Result<u64, Error> {
+async fn share(tx: &Transaction<'_>, rows: &[SharedRow]) -> Result<(), Error> {
+    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY_SHARED, shared(rows)).await? {
+        return Ok(());
+    }
     tx.execute(
         SHARE,
         &[
@@ -74,10 +91,14 @@ async fn share(tx: &Transaction<'_>, rows: &[SharedRow]) -> Result<u64, Error> {
             &column(rows, |row| row.subscribers.as_str()),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
-async fn merge(tx: &Transaction<'_>, rows: &[MergeRow]) -> Result<u64, Error> {
+async fn merge(tx: &Transaction<'_>, rows: &[MergeRow]) -> Result<(), Error> {
+    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY_MERGED, merged(rows)).await? {
+        return Ok(());
+    }
     tx.execute(
         MERGE,
         &[
@@ -101,5 +122,63 @@ async fn merge(tx: &Transaction<'_>, rows: &[MergeRow]) -> Result<u64, Error> {
             &column(rows, |row| row.exact),
         ],
     )
-    .await
+    .await?;
+    Ok(())
+}
+
+fn shared(rows: &[SharedRow]) -> CopyRows {
+    let mut copied = CopyRows::new();
+    for row in rows {
+        let neighbour = row.neighbour.as_ref();
+        copied.push(&[
+            &row.common.context_id,
+            &row.common.event_id,
+            &row.common.tenant,
+            &row.common.correlation,
+            &row.common.space,
+            &row.common.kind,
+            &row.common.subject,
+            &row.common.delivery,
+            &row.common.source_id,
+            &row.common.content,
+            &row.common.content_sha256,
+            &row.common.model_digest,
+            &row.common.recorded_at,
+            &row.common.partition,
+            &row.common.offset,
+            &row.text,
+            &neighbour.map(|neighbour| neighbour.id),
+            &neighbour.map(|neighbour| neighbour.cosine),
+            &neighbour.map(|neighbour| neighbour.kept_apart.as_str()),
+            &row.subscribers,
+        ]);
+    }
+    copied
+}
+
+fn merged(rows: &[MergeRow]) -> CopyRows {
+    let mut copied = CopyRows::new();
+    for row in rows {
+        copied.push(&[
+            &row.common.context_id,
+            &row.common.event_id,
+            &row.common.tenant,
+            &row.common.correlation,
+            &row.common.space,
+            &row.common.kind,
+            &row.common.subject,
+            &row.common.delivery,
+            &row.common.source_id,
+            &row.common.content,
+            &row.common.content_sha256,
+            &row.common.model_digest,
+            &row.common.recorded_at,
+            &row.common.partition,
+            &row.common.offset,
+            &row.version,
+            &row.cosine,
+            &row.exact,
+        ]);
+    }
+    copied
 }

@@ -7,7 +7,7 @@ use domain_context::{ContextEvent, ContextMerged, ContextShared, Neighbour};
 use domain_kernel::{ContextId, CorrelationId, EventId, Json, Recorded, Space, TenantId};
 use projections_contexts::{ContextsProjection, by_correlation, by_id, history, merges};
 use schemas::Contexts;
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn id(name: &str) -> ContextId {
     ContextId::derive(&[name])
@@ -121,4 +121,23 @@ async fn contexts_merges_and_history() {
         by_correlation(&mesh.pool, correlation()).await.unwrap(),
         None
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("contexts_many").await;
+    let records = (0..MANY)
+        .flat_map(|n| {
+            let mut one = shared(&n.to_string(), "ada");
+            if let ContextEvent::Shared(event) = &mut one.event
+                && n % 2 == 0
+            {
+                event.neighbour = None;
+            }
+            [one, merged(&n.to_string(), n as u64 + 2)]
+        })
+        .map(|event| mesh.record::<Contexts>(&event))
+        .collect();
+    mesh.few_or_many_give_the_same_rows(ContextsProjection::new, records)
+        .await;
 }

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    column,
+    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
     tokio_postgres::{Error, Transaction},
 };
 
@@ -14,12 +14,21 @@ const INSERT: &str = "
         $8::text[], $9::bool[], $10::text[], $11::text[], $12::int8[], $13::timestamptz[])
     ON CONFLICT DO NOTHING";
 
+const COPY: &str = "
+    COPY decision
+        (event_id, decision_id, tenant, correlation, path, bundle_digest, input, result, allow,
+         reasons, engine, duration_us, recorded_at)
+    FROM STDIN (FORMAT binary)";
+
 /// Adds the decisions that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<DecisionRow>) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
     let rows = rows.as_slice();
+    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY, copied(rows)).await? {
+        return Ok(());
+    }
     tx.execute(
         INSERT,
         &[
@@ -40,4 +49,26 @@ pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<DecisionRow>) -> Resul
     )
     .await?;
     Ok(())
+}
+
+fn copied(rows: &[DecisionRow]) -> CopyRows {
+    let mut copied = CopyRows::new();
+    for row in rows {
+        copied.push(&[
+            &row.event_id,
+            &row.decision_id,
+            &row.tenant,
+            &row.correlation,
+            &row.path,
+            &row.bundle_digest,
+            &row.input,
+            &row.result,
+            &row.allow,
+            &row.reasons,
+            &row.engine,
+            &row.duration_us,
+            &row.recorded_at,
+        ]);
+    }
+    copied
 }

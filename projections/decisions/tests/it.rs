@@ -7,7 +7,7 @@ use domain_kernel::{DecisionId, Json};
 use domain_policy::{PolicyDecided, PolicyEvent};
 use projections_decisions::{DecisionsProjection, by_correlation, by_id};
 use schemas::Decisions;
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn decided(name: &str, allow: bool) -> PolicyEvent {
     PolicyEvent::Decided(PolicyDecided {
@@ -43,4 +43,18 @@ async fn decisions_are_kept_as_they_were_made() {
     assert_eq!((found[1].allow, found[1].result.clone()), (false, None));
     let one = by_id(&mesh.pool, event.decision_id).await.unwrap();
     assert_eq!(one.as_ref(), Some(&found[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("decisions_many").await;
+    let records = (0..MANY)
+        .map(|n| {
+            let name = n.to_string();
+            let event = recorded(&name, 1, decided(&name, n % 3 == 0));
+            mesh.record::<Decisions>(&event)
+        })
+        .collect();
+    mesh.few_or_many_give_the_same_rows(DecisionsProjection::new, records)
+        .await;
 }

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    column,
+    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
     tokio_postgres::{Error, Transaction},
 };
 
@@ -14,6 +14,12 @@ const ACCEPT: &str = "
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int8[],
         $15::timestamptz[], $16::int4[], $17::int8[])
     ON CONFLICT DO NOTHING";
+
+const COPY_ACCEPTED: &str = "
+    COPY accepted
+        (correlation, event_id, tenant, space, source_id, delivery_id, event_type, subject, scheme,
+         auth, key_id, content_type, body_sha256, body_bytes, recorded_at, log_partition, log_offset)
+    FROM STDIN (FORMAT binary)";
 
 const REFUSE: &str = "
     INSERT INTO refused
@@ -43,7 +49,10 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
     Ok(())
 }
 
-async fn accept(tx: &Transaction<'_>, rows: &[AcceptedRow]) -> Result<u64, Error> {
+async fn accept(tx: &Transaction<'_>, rows: &[AcceptedRow]) -> Result<(), Error> {
+    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY_ACCEPTED, copied(rows)).await? {
+        return Ok(());
+    }
     tx.execute(
         ACCEPT,
         &[
@@ -66,7 +75,34 @@ async fn accept(tx: &Transaction<'_>, rows: &[AcceptedRow]) -> Result<u64, Error
             &column(rows, |row| row.key.offset),
         ],
     )
-    .await
+    .await?;
+    Ok(())
+}
+
+fn copied(rows: &[AcceptedRow]) -> CopyRows {
+    let mut copied = CopyRows::new();
+    for row in rows {
+        copied.push(&[
+            &row.key.correlation,
+            &row.key.event_id,
+            &row.key.tenant,
+            &row.key.space,
+            &row.key.source_id,
+            &row.delivery_id,
+            &row.event_type,
+            &row.subject,
+            &row.scheme,
+            &row.auth,
+            &row.key_id,
+            &row.content_type,
+            &row.body_sha256,
+            &row.body_bytes,
+            &row.key.recorded_at,
+            &row.key.partition,
+            &row.key.offset,
+        ]);
+    }
+    copied
 }
 
 async fn refuse(tx: &Transaction<'_>, rows: &[RefusedRow]) -> Result<u64, Error> {

@@ -4,6 +4,11 @@ use serde::Serialize;
 
 use crate::Error;
 
+const ACCEPTED: &str = "
+    SELECT correlation, event_id, tenant, space, source_id, body_sha256, body_bytes,
+           recorded_at, delivery_id, event_type, subject, scheme, auth, key_id, content_type
+    FROM deliveries.accepted WHERE correlation = ANY($1::uuid[])";
+
 /// What is known of one delivery. Without its body, which stays on the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
@@ -46,28 +51,36 @@ pub enum Status {
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn accepted(pool: &Pool, correlation: CorrelationId) -> Result<Option<Delivery>, Error> {
+    Ok(accepted_among(pool, &[correlation]).await?.pop())
+}
+
+/// The deliveries that were accepted under any of these correlation ids, in any
+/// order: one question for many who ask at the same moment.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn accepted_among(
+    pool: &Pool,
+    correlations: &[CorrelationId],
+) -> Result<Vec<Delivery>, Error> {
+    let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
     let client = pool.get().await.map_err(Error::Pool)?;
-    let row = client
-        .query_opt(
-            "SELECT correlation, event_id, tenant, space, source_id, body_sha256, body_bytes,
-                    recorded_at, delivery_id, event_type, subject, scheme, auth, key_id, content_type
-             FROM deliveries.accepted WHERE correlation = $1",
-            &[&correlation.as_uuid()],
-        )
-        .await?;
-    row.map(|row| {
-        let status = Status::Accepted {
-            delivery_id: row.try_get(8)?,
-            event_type: row.try_get(9)?,
-            subject: row.try_get(10)?,
-            scheme: row.try_get(11)?,
-            auth: row.try_get(12)?,
-            key_id: row.try_get(13)?,
-            content_type: row.try_get(14)?,
-        };
-        delivery(&row, status)
-    })
-    .transpose()
+    let statement = client.prepare_cached(ACCEPTED).await?;
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let status = Status::Accepted {
+                delivery_id: row.try_get(8)?,
+                event_type: row.try_get(9)?,
+                subject: row.try_get(10)?,
+                scheme: row.try_get(11)?,
+                auth: row.try_get(12)?,
+                key_id: row.try_get(13)?,
+                content_type: row.try_get(14)?,
+            };
+            delivery(row, status)
+        })
+        .collect()
 }
 
 /// Of several deliveries those that were accepted, as correlation id, delivery

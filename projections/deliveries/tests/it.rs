@@ -9,7 +9,7 @@ use domain_delivery::{
 use domain_kernel::{CorrelationId, Space};
 use projections_deliveries::{DeliveriesProjection, Status, accepted, by_correlation, refused};
 use schemas::Deliveries;
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn acceptance(body: &[u8]) -> DeliveryEvent {
     DeliveryEvent::Accepted(DeliveryAccepted {
@@ -83,4 +83,25 @@ async fn deliveries_are_found_by_correlation_and_refusals_take_no_ones_place() {
 
     let unknown = CorrelationId::of_delivery("zapier", "never");
     assert_eq!(by_correlation(&mesh.pool, unknown).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("deliveries_many").await;
+    let records = (0..MANY)
+        .map(|n| {
+            let name = n.to_string();
+            let mut event = recorded(&name, 1, acceptance(name.as_bytes()));
+            event.meta.correlation = CorrelationId::of_delivery("zapier", &name);
+            if let DeliveryEvent::Accepted(accepted) = &mut event.event
+                && n % 2 == 0
+            {
+                accepted.subject = None;
+                accepted.key_id = None;
+            }
+            mesh.record::<Deliveries>(&event)
+        })
+        .collect();
+    mesh.few_or_many_give_the_same_rows(DeliveriesProjection::new, records)
+        .await;
 }

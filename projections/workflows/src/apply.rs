@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use platform_postgres::{
-    column,
+    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
     tokio_postgres::{Error, Transaction},
 };
 use uuid::Uuid;
@@ -34,6 +34,18 @@ const RUNS: &str = "
         reason = coalesce(excluded.reason, known.reason)
     WHERE known.version < excluded.version";
 
+const COPY_RUNS: &str = "
+    COPY run
+        (workflow_id, tenant, correlation, version, status, definition_id, definition_digest,
+         context_id, kind, space, subject, started_at, failed_step, reason, changed_at)
+    FROM STDIN (FORMAT binary)";
+
+const COPY_STEPS: &str = "
+    COPY step
+        (workflow_id, step, ordinal, status, call, target, output, code, reason, attempts,
+         started_at, ended_at, compensated_at)
+    FROM STDIN (FORMAT binary)";
+
 const STEPS: &str = "
     INSERT INTO step AS known
         (workflow_id, step, ordinal, status, call, target, output, code, reason, attempts,
@@ -62,14 +74,83 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
         return Ok(());
     }
     let known = known_versions(tx, &changes).await?;
+    let is_known: HashSet<Uuid> = known.keys().copied().collect();
     let Folded { runs, steps } = fold(changes, known);
-    let runs: Vec<RunPatch> = runs.into_values().collect();
-    let steps: Vec<(Uuid, StepPatch)> = steps
+    let (runs, new_runs): (Vec<RunPatch>, Vec<RunPatch>) = runs
+        .into_values()
+        .partition(|run| is_known.contains(&run.workflow_id));
+    let (steps, new_steps): (Vec<Step>, Vec<Step>) = steps
         .into_iter()
         .map(|((workflow_id, _), step)| (workflow_id, step))
-        .collect();
+        .partition(|(workflow_id, _)| is_known.contains(workflow_id));
+    add_runs(tx, &new_runs).await?;
+    add_steps(tx, &new_steps).await?;
     write_runs(tx, &runs).await?;
     write_steps(tx, &steps).await
+}
+
+/// A step and the run it belongs to.
+type Step = (Uuid, StepPatch);
+
+/// Runs that are not there yet: many are copied, which costs half.
+async fn add_runs(tx: &Transaction<'_>, rows: &[RunPatch]) -> Result<(), Error> {
+    if rows.len() < WORTH_COPYING {
+        return write_runs(tx, rows).await;
+    }
+    let mut copied = CopyRows::new();
+    for row in rows {
+        let started = row.started.as_ref();
+        copied.push(&[
+            &row.workflow_id,
+            &row.tenant,
+            &row.correlation,
+            &row.version,
+            &row.status,
+            &started.map(|s| s.definition_id.as_str()),
+            &started.map(|s| s.definition_digest.as_str()),
+            &started.map(|s| s.context_id),
+            &started.map(|s| s.kind.as_str()),
+            &started.map(|s| s.space.as_str()),
+            &started.map(|s| s.subject.as_str()),
+            &started.map(|s| s.at),
+            &row.failed_step,
+            &row.reason,
+            &row.changed_at,
+        ]);
+    }
+    if copy_unless_conflict(tx, COPY_RUNS, copied).await? {
+        return Ok(());
+    }
+    write_runs(tx, rows).await
+}
+
+/// Steps of runs that were not there yet.
+async fn add_steps(tx: &Transaction<'_>, rows: &[Step]) -> Result<(), Error> {
+    if rows.len() < WORTH_COPYING {
+        return write_steps(tx, rows).await;
+    }
+    let mut copied = CopyRows::new();
+    for (workflow_id, row) in rows {
+        copied.push(&[
+            workflow_id,
+            &row.step,
+            &row.ordinal,
+            &row.status,
+            &row.call,
+            &row.target,
+            &row.output,
+            &row.code,
+            &row.reason,
+            &row.attempts,
+            &row.started_at,
+            &row.ended_at,
+            &row.compensated_at,
+        ]);
+    }
+    if copy_unless_conflict(tx, COPY_STEPS, copied).await? {
+        return Ok(());
+    }
+    write_steps(tx, rows).await
 }
 
 async fn known_versions(
@@ -116,7 +197,7 @@ async fn write_runs(tx: &Transaction<'_>, rows: &[RunPatch]) -> Result<(), Error
     Ok(())
 }
 
-async fn write_steps(tx: &Transaction<'_>, rows: &[(Uuid, StepPatch)]) -> Result<(), Error> {
+async fn write_steps(tx: &Transaction<'_>, rows: &[Step]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }

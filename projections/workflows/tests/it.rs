@@ -11,7 +11,7 @@ use domain_workflow::{
 };
 use projections_workflows::{WorkflowsProjection, by_correlation, by_id};
 use schemas::Workflows;
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn id(name: &str) -> WorkflowId {
     WorkflowId::derive(&[name])
@@ -173,4 +173,22 @@ async fn runs_and_steps_stand_as_their_streams_left_them() {
     let runs = by_correlation(&mesh.pool, correlation()).await.unwrap();
     assert_eq!(runs.len(), 2);
     assert!(runs.iter().any(|run| run.status == "succeeded"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("workflows_many").await;
+    let records = (0..MANY)
+        .flat_map(|n| {
+            let name = n.to_string();
+            [
+                recorded(&name, 1, started(&name)),
+                recorded(&name, 2, step_started(&name, "triage")),
+                recorded(&name, 3, step_succeeded(&name, "triage")),
+            ]
+        })
+        .map(|event| mesh.record::<Workflows>(&event))
+        .collect();
+    mesh.few_or_many_give_the_same_rows(WorkflowsProjection::new, records)
+        .await;
 }

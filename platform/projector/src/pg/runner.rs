@@ -15,7 +15,9 @@ use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, cl
 use crate::world::{Clock, Log, Real, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
 
-const BATCH: usize = 2_000;
+/// At most; a runner that has caught up gets what has come since, which is little.
+/// Larger batches bring nothing more, and hold locks and memory for longer.
+const BATCH: usize = 5_000;
 const TICK: Duration = Duration::from_millis(500);
 /// A transaction that takes longer is given up; its connection may be dead.
 const DEADLINE: Duration = Duration::from_secs(60);
