@@ -1,6 +1,7 @@
 //! Event metadata as record headers: the Kafka binary mode of CloudEvents 1.0,
 //! and what CloudEvents has no attribute for under `mesh-`.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -24,12 +25,46 @@ const VERSION: &str = "mesh-version";
 const TRACEPARENT: &str = "traceparent";
 const ACTOR: &str = "mesh-actor";
 
-type Headers = [(String, Bytes)];
+/// The name of a header. Those of our own records are not allocated: a record
+/// has a dozen of them, and a replay reads millions of records.
+pub type HeaderName = Cow<'static, str>;
 
-pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(String, Bytes)> {
+type Headers = [(HeaderName, Bytes)];
+
+/// The names that every record of ours has, or may have.
+const KNOWN: [&str; 13] = [
+    SPEC_VERSION,
+    ID,
+    TYPE,
+    SOURCE,
+    TIME,
+    SUBJECT,
+    CONTENT_TYPE,
+    TENANT,
+    CORRELATION,
+    CAUSATION,
+    VERSION,
+    TRACEPARENT,
+    ACTOR,
+];
+
+/// `expected` is where it stands among `KNOWN` if the record is one of ours.
+pub(crate) fn name_of(name: &str, expected: usize) -> HeaderName {
+    if let Some(known) = KNOWN.get(expected)
+        && *known == name
+    {
+        return Cow::Borrowed(known);
+    }
+    match KNOWN.into_iter().find(|known| *known == name) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(name.to_owned()),
+    }
+}
+
+pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(HeaderName, Bytes)> {
     let mut headers = Vec::with_capacity(14);
-    let mut put = |header: &str, value: String| {
-        headers.push((header.to_owned(), Bytes::from(value)));
+    let mut put = |header: &'static str, value: String| {
+        headers.push((Cow::Borrowed(header), Bytes::from(value)));
     };
     put(SPEC_VERSION, "1.0".to_owned());
     put(ID, meta.id.to_string());
@@ -152,11 +187,11 @@ mod tests {
         }
     }
 
-    fn with(header: &str, value: Option<&[u8]>) -> Vec<(String, Bytes)> {
+    fn with(header: &str, value: Option<&[u8]>) -> Vec<(HeaderName, Bytes)> {
         let mut headers = write("DeliveryAccepted", &metadata());
         headers.retain(|(name, _)| name != header);
         if let Some(value) = value {
-            headers.push((header.to_owned(), Bytes::copy_from_slice(value)));
+            headers.push((name_of(header, 0), Bytes::copy_from_slice(value)));
         }
         headers
     }
@@ -166,6 +201,16 @@ mod tests {
         let headers = write("DeliveryAccepted", &metadata());
         assert_eq!(read(&headers), Ok(metadata()));
         assert_eq!(event_name(&headers), Ok("DeliveryAccepted"));
+    }
+
+    #[test]
+    fn names_of_ours_are_not_allocated_wherever_they_stand() {
+        for (index, name) in KNOWN.into_iter().enumerate() {
+            for expected in [index, 0, 99] {
+                assert!(matches!(name_of(name, expected), Cow::Borrowed(found) if found == name));
+            }
+        }
+        assert!(matches!(name_of("x-other", 3), Cow::Owned(found) if found == "x-other"));
     }
 
     #[test]

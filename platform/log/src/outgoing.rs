@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::producer::MAX_RECORD_BYTES;
-use crate::{Error, Record};
+use crate::{Error, HeaderName, Record};
 
 /// A record on its way to the log. An [`Encoder`](crate::Encoder) makes one of
 /// an event, so that no record goes out without its headers and schema.
@@ -11,7 +13,7 @@ pub struct Outgoing {
     /// Where none is given, the key decides.
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<Bytes>,
-    pub(crate) headers: Vec<(String, Bytes)>,
+    pub(crate) headers: Vec<(HeaderName, Bytes)>,
     pub(crate) value: Option<Bytes>,
 }
 
@@ -20,11 +22,12 @@ impl Outgoing {
     /// `extra` that say why, on its way to `topic`.
     pub fn dead_letter(topic: &'static str, record: &Record, extra: &[(&str, &str)]) -> Self {
         let mut headers = record.headers.clone();
-        headers.extend(
-            extra.iter().map(|(name, value)| {
-                ((*name).to_owned(), Bytes::copy_from_slice(value.as_bytes()))
-            }),
-        );
+        headers.extend(extra.iter().map(|(name, value)| {
+            (
+                Cow::Owned((*name).to_owned()),
+                Bytes::copy_from_slice(value.as_bytes()),
+            )
+        }));
         Self {
             topic,
             partition: None,
@@ -74,7 +77,7 @@ impl Outgoing {
         self.partition
     }
 
-    pub fn headers(&self) -> &[(String, Bytes)] {
+    pub fn headers(&self) -> &[(HeaderName, Bytes)] {
         &self.headers
     }
 
@@ -92,8 +95,10 @@ impl Outgoing {
     /// Adds a header behind those that are there.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers
-            .push((name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
+        self.headers.push((
+            Cow::Owned(name.to_owned()),
+            Bytes::copy_from_slice(value.as_bytes()),
+        ));
         self
     }
 

@@ -21,10 +21,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::{self, Statistics};
-use crate::{Error, Record};
+use crate::producer::MAX_RECORD_BYTES;
+use crate::{Error, Record, headers};
 
 /// The longest the queue goes unpolled: the group takes silence for death.
 const POLL: Duration = Duration::from_millis(500);
+
+/// A batch ends when it holds so much: records may be large, and memory is not.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the headers of a record of ours take, roughly.
+const HEADER_BYTES: usize = 512;
+
+/// One answer of the broker, over all partitions; no record is larger.
+const FETCH_BYTES: usize = 2 * MAX_RECORD_BYTES;
 
 /// A change of ownership, as topic (with prefix) and partition.
 #[derive(Debug)]
@@ -79,8 +89,11 @@ impl Poller {
             .set("fetch.wait.max.ms", "250")
             .set("fetch.queue.backoff.ms", "20")
             .set("fetch.error.backoff.ms", "100")
+            // Together they bound what a reader holds, however far it is behind:
+            // what is queued, one answer of the broker, and the batch at hand.
             .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "32768");
+            .set("queued.max.messages.kbytes", "32768")
+            .set("fetch.max.bytes", FETCH_BYTES.to_string());
         configure(&mut config);
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -157,11 +170,16 @@ impl Poller {
     fn drain(&self, max: usize) -> Result<Vec<Record>, Error> {
         let consumer = self.consumer()?;
         let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut ends = Vec::new();
         // What comes after a change belongs to the time after it.
-        while records.len() < max && !self.change_is_waiting() {
+        while records.len() < max && bytes < BATCH_BYTES && !self.change_is_waiting() {
             self.shared.served.store(false, Ordering::Relaxed);
             match consumer.poll(Duration::ZERO) {
-                Some(Ok(message)) => records.push(self.record(&message)),
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    records.push(self.record(&message, &mut ends));
+                }
                 Some(Err(error)) => {
                     self.note(&error);
                     // The records before it must not be lost; what lasts comes again.
@@ -187,24 +205,39 @@ impl Poller {
         }
     }
 
-    fn record(&self, message: &BorrowedMessage<'_>) -> Record {
-        let headers = message.headers().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .map(|header| {
-                    let value = header.value.unwrap_or_default();
-                    (header.key.to_owned(), Bytes::copy_from_slice(value))
-                })
-                .collect()
-        });
+    /// Key, value and headers lie in one allocation, of which they are slices.
+    /// `ends` is only kept between calls so as not to be allocated again.
+    fn record(&self, message: &BorrowedMessage<'_>, ends: &mut Vec<usize>) -> Record {
+        let (key, payload) = (message.key(), message.payload());
+        let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let (key_end, payload_end) = (of(key), of(key) + of(payload));
+        let mut joined = Vec::with_capacity(payload_end + HEADER_BYTES);
+        joined.extend_from_slice(key.unwrap_or_default());
+        joined.extend_from_slice(payload.unwrap_or_default());
+        let mut headers = Vec::new();
+        ends.clear();
+        if let Some(found) = message.headers() {
+            headers.reserve_exact(found.count());
+            for (index, header) in found.iter().enumerate() {
+                joined.extend_from_slice(header.value.unwrap_or_default());
+                ends.push(joined.len());
+                headers.push((headers::name_of(header.key, index), Bytes::new()));
+            }
+        }
+        let joined = Bytes::from(joined);
+        let mut begin = payload_end;
+        for ((_, value), end) in headers.iter_mut().zip(ends.iter()) {
+            *value = joined.slice(begin..*end);
+            begin = *end;
+        }
         Record {
             topic: self.logical(message.topic()).to_owned(),
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-            key: message.key().map(Bytes::copy_from_slice),
+            key: key.map(|_| joined.slice(..key_end)),
             headers,
-            value: message.payload().map(Bytes::copy_from_slice),
+            value: payload.map(|_| joined.slice(key_end..payload_end)),
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// The longest wait before a full queue is tried again.
 const ROOM: Duration = Duration::from_millis(5);
 
+/// Records under way up to which the next one goes out at once.
+const FEW: i32 = 8;
+
 type Client = ThreadedProducer<Events>;
 
 /// Appends records, idempotently and acknowledged by all in-sync replicas. A
@@ -35,8 +38,12 @@ pub struct Producer {
 struct Shared {
     settings: Kafka,
     space: Arc<Notify>,
-    /// Replaced after a fatal error, from which the driver never recovers.
-    client: Mutex<Arc<Client>>,
+    /// Lets records gather for the linger time: fewer and larger requests, which
+    /// is what a loaded broker wants. Each of the two is replaced after a fatal
+    /// error, from which the driver never recovers.
+    gathering: Mutex<Arc<Client>>,
+    /// Sends at once: while little is under way, waiting for company is in vain.
+    hasty: Mutex<Arc<Client>>,
 }
 
 impl std::fmt::Debug for Producer {
@@ -54,12 +61,14 @@ impl Producer {
     /// When the driver refuses a setting.
     pub fn new(settings: &Kafka) -> Result<Self, Error> {
         let space = Arc::new(Notify::new());
-        let client = connect(settings, &space)?;
+        let gathering = connect(settings, settings.linger_ms, &space)?;
+        let hasty = connect(settings, 0, &space)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 settings: settings.clone(),
                 space,
-                client: Mutex::new(Arc::new(client)),
+                gathering: Mutex::new(Arc::new(gathering)),
+                hasty: Mutex::new(Arc::new(hasty)),
             }),
         })
     }
@@ -146,8 +155,14 @@ impl Producer {
     /// # Errors
     /// When that takes longer than `timeout`.
     pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
-        let client = self.client();
-        tokio::task::spawn_blocking(move || client.flush(timeout))
+        let clients = [current(&self.shared.hasty), current(&self.shared.gathering)];
+        let deadline = Instant::now() + timeout;
+        let flush = move || {
+            clients.iter().try_for_each(|client| {
+                client.flush(deadline.saturating_duration_since(Instant::now()))
+            })
+        };
+        tokio::task::spawn_blocking(flush)
             .await
             .map_err(|_| Error::Cancelled)?
             .map_err(|source| Error::Flush { source })
@@ -155,7 +170,10 @@ impl Producer {
 
     /// How many records wait for their acknowledgement.
     pub fn in_flight(&self) -> usize {
-        usize::try_from(self.client().in_flight_count()).unwrap_or(0)
+        [&self.shared.hasty, &self.shared.gathering]
+            .into_iter()
+            .map(|client| usize::try_from(current(client).in_flight_count()).unwrap_or(0))
+            .sum()
     }
 
     fn send_at_once(
@@ -278,12 +296,20 @@ impl Producer {
         Ok(positions)
     }
 
+    /// The client for the next append. One append goes through one client, and
+    /// who waits for an acknowledgement before appending again keeps the order
+    /// whichever it is.
     fn client(&self) -> Arc<Client> {
-        self.shared
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let gathering = current(&self.shared.gathering);
+        if gathering.in_flight_count() > 0 {
+            return gathering;
+        }
+        let hasty = current(&self.shared.hasty);
+        if hasty.in_flight_count() < FEW {
+            hasty
+        } else {
+            gathering
+        }
     }
 
     /// An idempotent producer that lost track of its sequence numbers refuses
@@ -293,27 +319,36 @@ impl Producer {
         let Some((code, reason)) = broken.client().fatal_error() else {
             return;
         };
-        let mut current = self
-            .shared
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !std::ptr::eq(Arc::as_ptr(&current), broken) {
-            return;
-        }
-        tracing::error!(error.code = %code, reason, "producer failed for good and is replaced");
-        match connect(&self.shared.settings, &self.shared.space) {
-            Ok(client) => {
-                let old = std::mem::replace(&mut *current, Arc::new(client));
-                // Dropping the driver waits for its thread.
-                std::thread::spawn(move || drop(old));
+        let shared = &self.shared;
+        for (place, linger_ms) in [
+            (&shared.gathering, shared.settings.linger_ms),
+            (&shared.hasty, 0),
+        ] {
+            let mut current = place.lock().unwrap_or_else(PoisonError::into_inner);
+            if !std::ptr::eq(Arc::as_ptr(&current), broken) {
+                continue;
             }
-            Err(error) => tracing::error!(%error, "producer cannot be replaced"),
+            tracing::error!(error.code = %code, reason, "producer failed for good and is replaced");
+            match connect(&shared.settings, linger_ms, &shared.space) {
+                Ok(client) => {
+                    let old = std::mem::replace(&mut *current, Arc::new(client));
+                    // Dropping the driver waits for its thread.
+                    std::thread::spawn(move || drop(old));
+                }
+                Err(error) => tracing::error!(%error, "producer cannot be replaced"),
+            }
         }
     }
 }
 
-fn connect(settings: &Kafka, space: &Arc<Notify>) -> Result<Client, Error> {
+fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
+    client
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+fn connect(settings: &Kafka, linger_ms: u32, space: &Arc<Notify>) -> Result<Client, Error> {
     let mut config = client::config(settings);
     config
         .set("enable.idempotence", "true")
@@ -321,7 +356,7 @@ fn connect(settings: &Kafka, space: &Arc<Notify>) -> Result<Client, Error> {
         // As the Java client does, so that all clients agree on a key's partition.
         .set("partitioner", "murmur2_random")
         .set("compression.type", "lz4")
-        .set("linger.ms", settings.linger_ms.to_string())
+        .set("linger.ms", linger_ms.to_string())
         .set(
             "message.timeout.ms",
             settings.message_timeout_ms.to_string(),

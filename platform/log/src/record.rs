@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use domain_kernel::Metadata;
 
-use crate::{MalformedRecord, headers};
+use crate::{HeaderName, MalformedRecord, headers};
 
 /// Where a record stands on the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub struct Record {
     /// As the producer or the broker stamped it; 0 where there is none.
     pub timestamp_ms: i64,
     pub key: Option<Bytes>,
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<(HeaderName, Bytes)>,
     pub value: Option<Bytes>,
 }
 

@@ -390,7 +390,7 @@ fn noted(outgoing: &Outgoing) -> serde_json::Value {
     let headers: Vec<(String, String)> = outgoing
         .headers()
         .iter()
-        .map(|(name, value)| (name.clone(), hex::encode(value)))
+        .map(|(name, value)| (name.to_string(), hex::encode(value)))
         .collect();
     serde_json::json!({
         "key": outgoing.key().map(hex::encode),

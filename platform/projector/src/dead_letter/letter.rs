@@ -175,9 +175,9 @@ mod tests {
             timestamp_ms: 0,
             key: Some(Bytes::from_static(b"key")),
             headers: vec![
-                ("ce_id".to_owned(), Bytes::from_static(b"1")),
+                ("ce_id".into(), Bytes::from_static(b"1")),
                 // Whoever sent it cannot make it look like another letter.
-                (CONSUMER.to_owned(), Bytes::from_static(b"somebody else")),
+                (CONSUMER.into(), Bytes::from_static(b"somebody else")),
             ],
             value: Some(Bytes::from_static(b"\xde\xad")),
         }

@@ -28,7 +28,7 @@ pub(super) fn write<'a>(records: impl Iterator<Item = &'a Outgoing>) -> Result<S
             headers: record
                 .headers()
                 .iter()
-                .map(|(name, value)| (name.clone(), hex::encode(value)))
+                .map(|(name, value)| (name.to_string(), hex::encode(value)))
                 .collect(),
             value: record.value().map(hex::encode),
         })
@@ -51,7 +51,7 @@ pub(super) fn read(text: &str, topic: &str, partition: i32) -> Result<Vec<Record
                 headers: noted
                     .headers
                     .into_iter()
-                    .map(|(name, value)| Ok((name, bytes(value)?)))
+                    .map(|(name, value)| Ok((name.into(), bytes(value)?)))
                     .collect::<Result<_, Halt>>()?,
                 value: noted.value.map(bytes).transpose()?,
             })

@@ -94,7 +94,7 @@ pub(super) fn outgoing<T: Serialize>(topic: &'static str, recorded: &Recorded<T>
         timestamp_ms: 0,
         key: Some(recorded.meta.stream.clone().into_bytes().into()),
         headers: vec![(
-            "meta".to_owned(),
+            "meta".into(),
             serde_json::to_vec(&recorded.meta).unwrap().into(),
         )],
         value: Some(serde_json::to_vec(&recorded.event).unwrap().into()),
