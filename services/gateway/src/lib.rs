@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use error::Error;
-pub use gateway::{Background, Gateway, Parts};
+pub use gateway::{Background, Gateway, Parts, Shortcuts};
 pub use invoke::Results;
 pub use openapi::DOCUMENT as OPENAPI;
 pub use router::router;
@@ -53,6 +53,19 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// When a setting is wrong, the vault has no key, or the port is taken.
 pub async fn run(
     settings: Arc<Settings>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    run_with(settings, Shortcuts::default(), readiness, shutdown).await
+}
+
+/// As [`run`], leaving out what `shortcuts` says: for benchmarks only.
+///
+/// # Errors
+/// As `run`.
+pub async fn run_with(
+    settings: Arc<Settings>,
+    shortcuts: Shortcuts,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -112,7 +125,7 @@ pub async fn run(
     };
     // Nobody is answered before it is known what was answered last.
     let (gateway, background) = Gateway::new(&settings, parts);
-    let gateway = Arc::new(gateway);
+    let gateway = Arc::new(gateway.with_shortcuts(shortcuts));
     // What works behind the answers ends after the last of them.
     let answered = CancellationToken::new();
     let background = tokio::spawn(background.run(answered.clone()));

@@ -35,6 +35,7 @@ pub(crate) struct Appender {
     deadline: Duration,
     /// Records waiting for the log beyond which nothing more is taken.
     queue_limit: usize,
+    does_not_wait: bool,
 }
 
 /// What the events of one delivery have in common.
@@ -59,12 +60,18 @@ impl Appender {
             encoder,
             deadline,
             queue_limit,
+            does_not_wait: false,
         }
     }
 
     /// How many records wait for the log.
     pub(crate) fn queued(&self) -> usize {
         self.producer.in_flight()
+    }
+
+    /// See [`crate::Shortcuts`].
+    pub(crate) fn does_not_wait(&mut self, does_not_wait: bool) {
+        self.does_not_wait = does_not_wait;
     }
 
     /// Appends the decision and the delivery. All ids follow from the
@@ -210,6 +217,12 @@ impl Appender {
     pub(super) async fn append_all(&self, batch: Vec<Outgoing>) -> Result<(), NotAppended> {
         if self.producer.in_flight() >= self.queue_limit {
             return Err(NotAppended::QueueFull);
+        }
+        if self.does_not_wait {
+            for record in batch {
+                self.producer.append_detached(record);
+            }
+            return Ok(());
         }
         match tokio::time::timeout(self.deadline, self.producer.append_all(batch)).await {
             Ok(appended) => appended.map(drop).map_err(NotAppended::from),

@@ -8,6 +8,7 @@
 
 mod claim;
 mod local;
+mod lookup;
 mod many;
 mod recall;
 mod remember;

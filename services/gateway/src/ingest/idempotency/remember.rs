@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::lookup::Answering;
 use crate::metrics;
 
 /// How long Redis keeps an answer. Postgres keeps it for ever.
@@ -36,21 +37,48 @@ impl Writes {
 }
 
 /// The task that writes behind. One task, so that answering waits for no
-/// round trip and the writes of many answers share one.
+/// round trip and the writes of many answers share one. Beside it runs the one
+/// that looks up what was answered before.
 #[derive(Debug)]
 pub(crate) struct Remembering {
     redis: Redis,
     receiver: mpsc::Receiver<Write>,
+    answering: Answering,
 }
 
 impl Remembering {
-    pub(super) fn new(redis: Redis) -> (Writes, Self) {
+    pub(super) fn new(redis: Redis, answering: Answering) -> (Writes, Self) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Writes { sender }, Self { redis, receiver })
+        let remembering = Self {
+            redis,
+            receiver,
+            answering,
+        };
+        (Writes { sender }, remembering)
     }
 
-    /// Writes until `shutdown`, and then what is still waiting.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+    /// Works until `shutdown`, and then off what is still waiting.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            redis,
+            receiver,
+            answering,
+        } = self;
+        let writing = Writing { redis, receiver };
+        tokio::join!(
+            writing.run(shutdown.clone()),
+            answering.run(shutdown.clone())
+        );
+    }
+}
+
+struct Writing {
+    redis: Redis,
+    receiver: mpsc::Receiver<Write>,
+}
+
+impl Writing {
+    async fn run(mut self, shutdown: CancellationToken) {
         let mut writes = Vec::with_capacity(BATCH);
         loop {
             let received = tokio::select! {
