@@ -6,10 +6,11 @@
 # make lint   formatting, lints and licenses only
 # make api-fuzz  fuzz the API of the gateway that `make up` started
 # make fuzz   each fuzz target of the parsers for 60 s
+# make bench  how fast it is, as ratios (ONLY=G2a,G2b for some rows, SIZE=full for ten million events)
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test chaos chaos-publish lint logs install build api-fuzz fuzz
+.PHONY: help up down test chaos chaos-publish bench lint logs install build api-fuzz fuzz
 
 target    := $(or $(CARGO_TARGET_DIR),target)
 agentmesh := $(target)/debug/agentmesh
@@ -51,6 +52,13 @@ api-fuzz:
 
 fuzz:
 	@fuzz/run.sh 60
+
+# PUBLISH=1 puts the table into docs/BENCHMARKS.md. The profile is release
+# without link-time optimisation; see docs/BENCHMARKS.md.
+bench: install
+	@deploy/local/install-bench.sh
+	cargo build --locked --profile measure --package tests-bench
+	$(target)/measure/bench $(if $(PUBLISH),--publish)
 
 logs:
 	@tail -n 50 -F .agentmesh/data/*.log .agentmesh/data/stack/logs/*.log

@@ -1,0 +1,296 @@
+//! The gateway under load, against what its parts could do alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use bytes::Bytes;
+use platform_projector::migrate_projection;
+use projections_deliveries::DeliveriesProjection;
+
+use crate::Bench;
+use crate::bare::Bare;
+use crate::bed::Bed;
+use crate::child::Server;
+use crate::harness::{Goal, Row, in_turns, quantile};
+use crate::load::{Answers, closed, open};
+use crate::pipeline::{Pipeline, events_per_second};
+use crate::sender::{register, requests};
+
+const CONNECTIONS: usize = 64;
+const TOPIC: &str = "mesh.deliveries";
+
+/// A gateway with all that it stands on, and what it is compared with.
+struct Ground<'a> {
+    bench: &'a Bench,
+    bed: Bed,
+    gateway: Server,
+    sent: std::cell::Cell<usize>,
+    accepted: std::cell::Cell<usize>,
+}
+
+impl<'a> Ground<'a> {
+    async fn new(bench: &'a Bench, name: &str) -> anyhow::Result<Self> {
+        let bed = bench.servers.bed(name).await?;
+        register(&bed).await?;
+        let deliveries = DeliveriesProjection::new(bed.registry.clone());
+        migrate_projection(&deliveries, &bed.pool).await?;
+        let gateway = Server::start(&bed, &["gateway"]).await?;
+        Ok(Self {
+            bench,
+            bed,
+            gateway,
+            sent: 0.into(),
+            accepted: 0.into(),
+        })
+    }
+
+    /// As many requests as are asked for, none of which was sent before.
+    fn fresh(&self, count: usize) -> anyhow::Result<Arc<Vec<Bytes>>> {
+        let from = self.sent.get();
+        self.sent.set(from + count);
+        Ok(Arc::new(requests(from..from + count)?))
+    }
+
+    fn count(&self) -> usize {
+        self.bench.size.pick(2_000, 15_000, 60_000)
+    }
+
+    async fn deliver(&self, to: SocketAddr) -> anyhow::Result<Answers> {
+        let answers = closed(to, self.fresh(self.count())?, CONNECTIONS).await?;
+        self.all_accepted(&answers, self.count())?;
+        Ok(answers)
+    }
+
+    fn all_accepted(&self, answers: &Answers, count: usize) -> anyhow::Result<()> {
+        ensure!(
+            answers.accepted == count,
+            "of {count} requests {} were accepted, {} shed, {} answered otherwise",
+            answers.accepted,
+            answers.shed,
+            answers.others
+        );
+        self.accepted.set(self.accepted.get() + count);
+        Ok(())
+    }
+
+    /// Every accepted delivery stands on the log, and nothing else does.
+    async fn twin(&self) -> anyhow::Result<String> {
+        let there = self.bed.records_on(TOPIC).await?;
+        let accepted = self.accepted.get();
+        ensure!(
+            there == i64::try_from(accepted)?,
+            "{accepted} were accepted, {there} stand on the log"
+        );
+        Ok(format!("{accepted} answered with 202, {there} on the log"))
+    }
+
+    /// The records that one delivery leaves, as many as are asked for.
+    async fn bare(&self) -> anyhow::Result<Bare> {
+        if self.accepted.get() == 0 {
+            self.deliver(self.gateway.address).await?;
+        }
+        Bare::of(&self.bed).await
+    }
+}
+
+/// G1a: one event a request, against the limit L = 1 / (1/H + 1/K + 1/C).
+pub(crate) async fn durable(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "ingest").await?;
+    let echo = Server::start(&ground.bed, &["echo"]).await?;
+    let bare = ground.bare().await?;
+    let pipeline = Arc::new(Pipeline::new(&ground.bed)?);
+    let count = ground.count();
+    let parts = std::cell::RefCell::new([const { Vec::new() }; 3]);
+    let limit = async || {
+        let h = closed(echo.address, ground.fresh(count)?, CONNECTIONS).await?;
+        ensure!(
+            h.accepted == count,
+            "the echo answered {} of {count}",
+            h.accepted
+        );
+        let k = bare.deliveries_per_second(2 * count).await?;
+        let c = events_per_second(&pipeline, cores(), count / 2).await?;
+        for (part, rate) in parts.borrow_mut().iter_mut().zip([h.rate(), k, c]) {
+            part.push(rate);
+        }
+        anyhow::Ok(1.0 / (1.0 / h.rate() + 1.0 / k + 1.0 / c))
+    };
+    let gateway = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
+    let pairs = in_turns("deliveries/s", bench.rounds, limit, gateway).await?;
+    let [h, k, c] = parts
+        .into_inner()
+        .map(|part| crate::harness::readable(crate::harness::median(part)));
+    let row = Row::new(
+        "G1a",
+        &format!("durable ingest, one delivery a request ÷ L of H {h}, K {k}, C {c}"),
+        Goal::AtLeast(0.75),
+        &pairs,
+        ground.twin().await?,
+    )?;
+    Ok(vec![row])
+}
+
+/// G1d and G1g: what waiting for the log costs, and what remembering costs.
+pub(crate) async fn costs(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "costs").await?;
+    let mut found = Vec::new();
+    let whole = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
+    if bench.wants("G1d") {
+        let hasty = Server::start(&ground.bed, &["gateway", "--does-not-wait"]).await?;
+        let peer = async || anyhow::Ok(ground.deliver(hasty.address).await?.rate());
+        let pairs = in_turns("deliveries/s", bench.rounds, peer, whole).await?;
+        found.push((
+            "G1d",
+            "answered after the log acknowledged ÷ answered at once (fire and forget)",
+            Goal::AtLeast(0.7),
+            pairs,
+        ));
+    }
+    if bench.wants("G1g") {
+        let forgetful = Server::start(&ground.bed, &["gateway", "--forgets"]).await?;
+        let peer = async || anyhow::Ok(ground.deliver(forgetful.address).await?.rate());
+        let pairs = in_turns("deliveries/s", bench.rounds, peer, whole).await?;
+        found.push((
+            "G1g",
+            "with idempotency (process, Redis, Postgres) ÷ without",
+            Goal::AtLeast(0.9),
+            pairs,
+        ));
+    }
+    // What was answered at once is on its way for a moment.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let twin = ground.twin().await?;
+    found
+        .into_iter()
+        .map(|(id, what, goal, pairs)| Row::new(id, what, goal, &pairs, twin.clone()))
+        .collect()
+}
+
+/// G1f: how long an answer takes, unloaded and at 70 % load.
+pub(crate) async fn latency(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "latency").await?;
+    let echo = Server::start(&ground.bed, &["echo"]).await?;
+    let bare = ground.bare().await?;
+    let few = bench.size.pick(100, 400, 2_000);
+    let mut found = Vec::new();
+    if bench.wants("G1f-p50") {
+        let p50 = |answers: &mut Answers| quantile(&mut answers.latencies, 0.5) * 1_000.0;
+        let peer = async || {
+            let mut echoed = closed(echo.address, ground.fresh(few)?, 1).await?;
+            anyhow::Ok(p50(&mut echoed) + bare.acknowledged_p50(few).await? * 1_000.0)
+        };
+        let ours = async || {
+            let mut answers = closed(ground.gateway.address, ground.fresh(few)?, 1).await?;
+            ground.all_accepted(&answers, few)?;
+            anyhow::Ok(p50(&mut answers))
+        };
+        let pairs = in_turns("ms", bench.rounds, peer, ours).await?;
+        found.push(Row::new(
+            "G1f-p50",
+            "unloaded p50 of a delivery ÷ (p50 of an echo + p50 of one acknowledged append)",
+            Goal::AtMost(1.3),
+            &pairs,
+            ground.twin().await?,
+        )?);
+    }
+    if bench.wants("G1f-p99") {
+        let peak = ground.deliver(ground.gateway.address).await?.rate();
+        let rate = 0.7 * peak;
+        let count = (rate * bench.size.pick(1, 1, 10) as f64) as usize;
+        let peer = async || anyhow::Ok(bare.p99_at(count, rate).await? * 1_000.0);
+        let ours = async || {
+            let load = ground.fresh(count)?;
+            let mut answers = open(ground.gateway.address, load, 4 * CONNECTIONS, rate).await?;
+            ground.all_accepted(&answers, count)?;
+            anyhow::Ok(quantile(&mut answers.latencies, 0.99) * 1_000.0)
+        };
+        let pairs = in_turns("ms", bench.rounds, peer, ours).await?;
+        found.push(Row::new(
+            "G1f-p99",
+            &format!("p99 of a delivery at {rate:.0}/s (70 % load) ÷ p99 of the bare producer at that rate"),
+            Goal::AtMost(3.0),
+            &pairs,
+            ground.twin().await?,
+        )?);
+    }
+    Ok(found)
+}
+
+/// S2: twice the load that saturates it, against the best it can do.
+pub(crate) async fn overload(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "overload").await?;
+    let gateway = ground.gateway.address;
+    let peak = std::cell::Cell::new(ground.deliver(gateway).await?.rate());
+    let shed = std::cell::Cell::new(0);
+    let peer = async || {
+        let rate = ground.deliver(gateway).await?.rate();
+        peak.set(rate);
+        anyhow::Ok(rate)
+    };
+    let ours = async || {
+        let rate = 2.0 * peak.get();
+        let count = (rate * 1.5) as usize;
+        let answers = open(gateway, ground.fresh(count)?, 1_000, rate).await?;
+        ensure!(
+            answers.others == 0,
+            "{} answers of other kinds",
+            answers.others
+        );
+        shed.set(shed.get() + answers.shed);
+        ground
+            .accepted
+            .set(ground.accepted.get() + answers.accepted);
+        anyhow::Ok(answers.rate())
+    };
+    let pairs = in_turns("deliveries/s", bench.rounds, peer, ours).await?;
+    let twin = ground.twin().await?;
+    let row = Row::new(
+        "S2",
+        "accepted at twice the rate that saturates ÷ at the peak",
+        Goal::AtLeast(0.9),
+        &pairs,
+        format!("{twin}; {} turned away, each with Retry-After", shed.get()),
+    )?;
+    Ok(vec![row])
+}
+
+/// S1: two pinned cores against one, for what a delivery, a verdict and a
+/// record cost without IO.
+pub(crate) async fn cores_scale(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let bed = bench.servers.bed("cores").await?;
+    let count = bench.size.pick(500, 5_000, 50_000);
+    let mut found = Vec::new();
+    for (id, part) in [
+        ("S1-ingest", "ingest"),
+        ("S1-policy", "policy"),
+        ("S1-decode", "decode"),
+    ] {
+        if !bench.wants(id) {
+            continue;
+        }
+        ensure!(cores() >= 2, "there is one core only");
+        let pinned = async |cores: &str, threads: usize| {
+            crate::child::pinned(&bed, cores, part, threads, count).await
+        };
+        let pairs = in_turns(
+            "events/s",
+            bench.rounds,
+            async || pinned("0", 1).await,
+            async || pinned("0,1", 2).await,
+        )
+        .await?;
+        found.push(Row::new(
+            id,
+            &format!("{part} without IO on two pinned cores ÷ on one"),
+            Goal::AtLeast(1.7),
+            &pairs,
+            "each thread checks every verdict or event",
+        )?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
