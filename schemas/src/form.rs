@@ -67,7 +67,7 @@ impl Form {
             .zip(1..)
             .map(|(text, version)| SchemaEntry {
                 version,
-                text: *text,
+                text,
                 ..self.entry
             });
         earlier.chain([self.entry])

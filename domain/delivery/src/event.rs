@@ -5,6 +5,10 @@ use crate::UnknownName;
 
 /// The events of `mesh.deliveries`; the stream is the correlation id, and each
 /// stream has exactly one event, at version 1.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are the large one"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeliveryEvent {
     Accepted(DeliveryAccepted),

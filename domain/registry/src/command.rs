@@ -21,6 +21,10 @@ pub enum Expected {
     Version(u64),
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are the large one"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Register the resource, or replace it.

@@ -2,6 +2,10 @@ use domain_kernel::{Json, Space, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The events of `mesh.registry`; the stream is `<kind>/<id>`.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are the large one"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistryEvent {
     /// A resource was registered, or replaced by a new version of itself.

@@ -155,16 +155,19 @@ async fn where_nobody_need_show_anything_a_wrong_credential_is_wrong_all_the_sam
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
+/// Key ids and what is signed with.
+type Keys = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// Signs tokens; hands out the keys it has at the moment.
 struct Issuer {
     url: String,
-    keys: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    keys: Keys,
     asked: Arc<AtomicUsize>,
 }
 
 impl Issuer {
     async fn start() -> Self {
-        let keys: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let keys: Keys = Arc::default();
         let asked: Arc<AtomicUsize> = Arc::default();
         let url: Arc<Mutex<String>> = Arc::default();
         let router = Router::new()

@@ -223,7 +223,7 @@ mod tests {
         assert!(
             !headers
                 .iter()
-                .any(|(name, _)| [CAUSATION, TRACEPARENT, ACTOR].contains(&name.as_str()))
+                .any(|(name, _)| [CAUSATION, TRACEPARENT, ACTOR].contains(&name.as_ref()))
         );
         assert_eq!(read(&headers), Ok(meta));
     }

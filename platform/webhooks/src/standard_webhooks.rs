@@ -362,7 +362,7 @@ mod tests {
         assert!(answer(&keys[..1], &good, BODY).is_err());
         // As another version it is no signature.
         assert!(answer(&keys, &format!("v1,{signature}"), BODY).is_err());
-        let many = vec![good.as_str(); MAX_ED25519 + 1].join(" ");
+        let many = [good.as_str(); MAX_ED25519 + 1].join(" ");
         assert!(answer(&keys, &many, BODY).is_err());
     }
 

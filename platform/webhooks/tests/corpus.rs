@@ -2,6 +2,7 @@
 //! entry of it cut short at every byte and with every byte altered.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[allow(unreachable_pub)]
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
 

@@ -21,7 +21,7 @@ pub enum Error {
     ReadModel {
         name: &'static str,
         #[source]
-        source: platform_projector::Error,
+        source: Box<platform_projector::Error>,
     },
     #[error("{from} does not hold what `replay digest --json` writes")]
     Unreadable {

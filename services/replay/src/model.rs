@@ -157,5 +157,8 @@ impl<P: ShadowStore> InStore<P> {
 }
 
 fn failed(name: &'static str) -> impl FnOnce(platform_projector::Error) -> Error {
-    move |source| Error::ReadModel { name, source }
+    move |source| Error::ReadModel {
+        name,
+        source: Box::new(source),
+    }
 }

@@ -237,7 +237,7 @@ async fn what_differs_is_named_by_partition() {
     assert_eq!(before.rows, 60);
     let written = serde_json::to_string(&before).unwrap();
     let read = read_digests(Path::new("before"), &written).unwrap();
-    assert_eq!(read, [before.clone()]);
+    assert_eq!(read, std::slice::from_ref(&before));
 
     let (partition, part) = before.partitions.first_key_value().unwrap();
     let client = mesh.pool.get().await.unwrap();

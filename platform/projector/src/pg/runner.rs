@@ -12,7 +12,7 @@ use super::read_model::ReadModel;
 use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
-use crate::world::{Clock, Log, Real, World, WriteError, settle, within};
+use crate::world::{Clock, Real, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
 
 /// At most; a runner that has caught up gets what has come since, which is little.
@@ -42,7 +42,7 @@ pub async fn run_projection<P: PgProjection>(
         // A class of its own, a run of its own.
         let world = world
             .clone()
-            .as_run(checkpoints(P::NAME))
+            .owned_by(checkpoints(P::NAME))
             .reporting_to(class.readiness);
         run_model_in(
             world,

@@ -37,7 +37,7 @@ pub async fn run_store_projection<P: StoreProjection>(
     let sessions = classes.into_iter().map(|class| {
         let world = world
             .clone()
-            .as_run(checkpoints(P::NAME))
+            .owned_by(checkpoints(P::NAME))
             .reporting_to(class.readiness);
         let options = SessionOptions {
             name: P::NAME,

@@ -40,7 +40,7 @@ impl Real {
     }
 
     /// The same, as another run, with its own name among the owners.
-    pub(crate) fn as_run(mut self, checkpoints: Checkpoints) -> Self {
+    pub(crate) fn owned_by(mut self, checkpoints: Checkpoints) -> Self {
         self.store.checkpoints = checkpoints;
         self
     }

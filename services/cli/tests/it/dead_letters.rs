@@ -162,11 +162,11 @@ async fn letters_are_listed_shown_redriven_and_discarded() {
     assert_eq!(unread["attempts"], 1);
     assert_eq!(
         listed(&settings, &["--consumer", "audit"]),
-        [unread.clone()]
+        std::slice::from_ref(&unread)
     );
     assert_eq!(
         listed(&settings, &["--because", "no room"]),
-        [refused.clone()]
+        std::slice::from_ref(&refused)
     );
     assert_eq!(listed(&settings, &["--tenant", "globex"]).len(), 0);
 

@@ -333,8 +333,10 @@ async fn take_in(
             &of_item,
             &description,
             quarantine,
-            item.parsed,
-            item.bytes.len(),
+            super::policy::Body {
+                parsed: item.parsed,
+                bytes: item.bytes.len(),
+            },
         );
         let decided = match decided {
             Ok(decided) => decided,

@@ -192,8 +192,10 @@ async fn handle(
             &authentic,
             &description,
             quarantine,
-            parsed,
-            delivered.body.len(),
+            policy::Body {
+                parsed,
+                bytes: delivered.body.len(),
+            },
         )
         .map_err(|error| {
             error!(source.id = %source.id, error = %error, cause = ?error, "policy could not be asked");

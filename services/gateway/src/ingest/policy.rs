@@ -62,10 +62,9 @@ impl Policies {
         authentic: &Authentic,
         description: &Description,
         quarantine: Option<Quarantine>,
-        body: Value,
-        body_bytes: usize,
+        body: Body,
     ) -> Result<PolicyDecided, Unanswered> {
-        let input = input(source, authentic, description, quarantine, body, body_bytes);
+        let input = input(source, authentic, description, quarantine, body);
         self.ask(&source.tenant, correlation, PATH, input)
     }
 
@@ -132,13 +131,19 @@ impl Policies {
     }
 }
 
+/// What a delivery says.
+pub(crate) struct Body {
+    pub(crate) parsed: Value,
+    /// As it came.
+    pub(crate) bytes: usize,
+}
+
 fn input(
     source: &KnownSource,
     authentic: &Authentic,
     description: &Description,
     quarantine: Option<Quarantine>,
-    body: Value,
-    body_bytes: usize,
+    body: Body,
 ) -> Value {
     // Inserted, not written with json!, which would copy the body.
     let mut input = Map::new();
@@ -151,8 +156,8 @@ fn input(
         ("event_type", description.event_type.as_str().into()),
         ("subject", description.subject.as_deref().into()),
         ("quarantine", quarantine.map(Quarantine::as_str).into()),
-        ("body", body),
-        ("body_bytes", body_bytes.into()),
+        ("body", body.parsed),
+        ("body_bytes", body.bytes.into()),
     ] {
         input.insert(name.to_owned(), value);
     }

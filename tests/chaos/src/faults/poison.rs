@@ -25,8 +25,11 @@ const TOPICS: [(&str, &[&str]); 8] = [
     ("mesh.outcomes", &["effects", "audit", "workflow"]),
 ];
 
+/// Makes what is written in place of a good value.
+type Spoil = fn(&[u8]) -> Vec<u8>;
+
 /// What is written in place of a good value, made of it.
-const KINDS: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+const KINDS: [(&str, Spoil); 4] = [
     ("cut short", |good| good[..good.len().min(7)].to_vec()),
     ("no frame", |_| b"\x01not what it should be".to_vec()),
     ("a schema nobody knows", |good| {

@@ -123,7 +123,6 @@ async fn a_user_asks_an_agent_and_every_step_is_on_the_log() {
 
 /// Told, not held to: the machine that tests run on may be busy with anything.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "this is a test's own output")]
 async fn what_asking_takes_is_told() {
     const QUESTIONS: usize = 40;
     let mesh = shared_mesh().await;

@@ -2,7 +2,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use anyhow::Context as _;
-use services_replay::{Comparison, Digest, ReadModel, Replay, Verdict, compare, read_digests};
+use services_replay::{Comparison, Digest, Replay, Verdict, compare, read_digests};
 
 use super::Which;
 use crate::exit::Differs;

@@ -72,7 +72,7 @@ impl Answering {
             if received == 0 {
                 return;
             }
-            self.answer(questions.drain(..).collect()).await;
+            self.answer(std::mem::take(&mut questions)).await;
         }
     }
 
