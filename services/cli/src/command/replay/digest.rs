@@ -197,6 +197,8 @@ fn without_secret(other: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use services_replay::ReadModel;
+
     use super::*;
 
     #[test]
