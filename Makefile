@@ -3,6 +3,7 @@
 # make test   everything: formatting, lints, licenses, build, all tests
 # make chaos  break things under load for 30 minutes, with random seeds
 #             (MINUTES=5, SEED=…, FAULT=F6 or a word of its name)
+# make chaos-short  each fault once, with a fixed seed
 # make lint   formatting, lints and licenses only
 # make api-fuzz  fuzz the API of the gateway that `make up` started
 # make fuzz   each fuzz target of the parsers for 60 s
@@ -10,7 +11,7 @@
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test chaos chaos-publish bench lint logs install build api-fuzz fuzz
+.PHONY: help up down test chaos chaos-short chaos-publish bench lint logs install build api-fuzz fuzz
 
 target    := $(or $(CARGO_TARGET_DIR),target)
 agentmesh := $(target)/debug/agentmesh
@@ -40,7 +41,10 @@ test:
 chaos: install build
 	$(target)/debug/chaos
 
-# The same, with its table put into docs/RELIABILITY.md.
+chaos-short: install build
+	$(target)/debug/chaos --short
+
+# The same as `chaos`, with its table put into docs/RELIABILITY.md.
 chaos-publish: install build
 	$(target)/debug/chaos --publish
 

@@ -5,7 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain_kernel::{Codec, CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp};
+use domain_kernel::{
+    Actor, Codec, CorrelationId, EventId, Metadata, Recorded, TenantId, Timestamp,
+};
 use platform_config::Settings;
 use platform_log::{Admin, Encoder, Outgoing, Producer, SchemaRegistry, TopicSpec, subject};
 use platform_postgres::{Checkpoints, Pool, WORTH_COPYING, drop_schema, schema_name};
@@ -215,7 +217,7 @@ pub(crate) fn recorded<E>(stream: &str, version: u64, event: E) -> Recorded<E> {
             at: Timestamp::from_millis(1_760_000_000_000 + 1_000 * i64::try_from(version).unwrap()),
             source: "/agentmesh/test".to_owned(),
             traceparent: None,
-            actor: None,
+            actor: Some(Actor::new("source:zapier")),
         },
         event,
     }

@@ -90,8 +90,6 @@ all)
     need "build" cargo build --workspace --all-targets --locked
     step "tests" cargo test --workspace --locked --no-fail-fast --lib --bins --tests
     step "stop the test servers" stop_servers
-    # On servers of its own, which it breaks.
-    step "chaos, the short profile" "$target/debug/chaos" --short
     ;;
 *)
     echo "usage: tests/run.sh [all|lint]" >&2

@@ -18,7 +18,8 @@ const INSERT: &str = "
 const COPY: &str = "
     COPY event
         (event_id, topic, log_partition, log_offset, type, stream, version, tenant, correlation,
-         causation, recorded_at, source, traceparent, body, value_sha256)
+         causation, recorded_at, source, traceparent, body, value_sha256,
+         actor)
     FROM STDIN (FORMAT binary)";
 
 /// Adds the events that are not there yet.
@@ -74,6 +75,7 @@ fn copied(rows: &[EventRow]) -> CopyRows {
             &row.traceparent,
             &row.body,
             &row.value_sha256,
+            &row.actor,
         ]);
     }
     copied

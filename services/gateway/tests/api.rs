@@ -27,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 const POLICY: &str = r#"package mesh.invoke
 
-allow if input.arguments.mood != "bad"
+allow if not bad_mood
 
-reasons contains "bad mood" if input.arguments.mood == "bad"
+bad_mood if input.arguments.mood == "bad"
+
+reasons contains "bad mood" if bad_mood
 "#;
 
 const INVOKE: &str = "/v1/agents/helper/invoke";

@@ -200,6 +200,16 @@ impl Drop for Active<'_> {
     }
 }
 
+/// The bytes of the request line and the headers, near enough.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let target = request.uri().path_and_query();
+    let line = target.map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter();
+    line + headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum::<usize>()
+}
+
 /// The router as hyper wants it, with who is calling in the extensions.
 fn service(
     server: Arc<Server>,
@@ -219,6 +229,8 @@ fn service(
         activity.active.fetch_add(1, Ordering::Relaxed);
         let two_lengths = request.headers().contains_key(header::TRANSFER_ENCODING)
             && tail.as_ref().is_some_and(Tail::has_two_lengths);
+        // The buffer bounds what is held, but a whole head may come in one read.
+        let too_large = head_bytes(&request) > server.limits.header_bytes;
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(ConnectInfo(peer));
         if let Some(client) = &client {
@@ -228,6 +240,10 @@ fn service(
             parts.extensions.insert(Refused(Problem::bad_request(
                 "Content-Length and Transfer-Encoding exclude one another",
             )));
+        } else if too_large {
+            parts
+                .extensions
+                .insert(Refused(Problem::headers_too_large()));
         }
         let limits = &server.limits;
         let body = if body.is_end_stream() {
