@@ -19,7 +19,9 @@ pub(crate) type OnTheLog = BTreeMap<String, (usize, usize, usize)>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_eight_kinds_of_bad_input() {
-    let ground = Ground::new("bad_input").await.unwrap();
+    // Loopback is allowed on a laptop; here nothing is but what is public.
+    let ground = Ground::with("bad_input", |settings| settings.outbound.allow.clear());
+    let ground = ground.await.unwrap();
     let mut cases = signatures::cases(&ground);
     cases.extend(documents::cases(&ground));
     cases.extend(http::cases(&ground));
