@@ -38,7 +38,9 @@ pub(crate) struct Progress {
     inherited: Arc<Vector>,
     /// Streams with a final answer, not yet noted in Postgres.
     finished: Vec<String>,
-    dirty: bool,
+    /// How often anything changed, and up to which of these is in Postgres.
+    changes: u64,
+    noted: u64,
 }
 
 /// What is to be committed of one partition.
@@ -47,6 +49,8 @@ pub(crate) struct Mark {
     pub(crate) upto: Vec<Claimed>,
     pub(crate) answers_from: Vector,
     pub(crate) finished: Vec<String>,
+    /// Which state of the progress it is of.
+    changes: u64,
 }
 
 impl Progress {
@@ -66,7 +70,8 @@ impl Progress {
             lanes,
             inherited: Arc::new(inherited),
             finished: Vec::new(),
-            dirty: false,
+            changes: 0,
+            noted: 0,
         }
     }
 
@@ -78,7 +83,7 @@ impl Progress {
     pub(crate) fn pass(&mut self, topic: &str, offset: i64) {
         if let Some(lane) = self.lane(topic) {
             lane.read_to = lane.read_to.max(offset + 1);
-            self.dirty = true;
+            self.changes += 1;
         }
     }
 
@@ -101,7 +106,7 @@ impl Progress {
         if let Some(lane) = self.lane(topic) {
             lane.unfinished.remove(&offset);
             self.finished.push(stream);
-            self.dirty = true;
+            self.changes += 1;
         }
     }
 
@@ -109,7 +114,7 @@ impl Progress {
     pub(crate) fn give_up(&mut self, topic: &str, offset: i64) {
         if let Some(lane) = self.lane(topic) {
             lane.unfinished.remove(&offset);
-            self.dirty = true;
+            self.changes += 1;
         }
     }
 
@@ -120,7 +125,7 @@ impl Progress {
     /// What to commit now; none when nothing has changed since. To be confirmed
     /// with `committed`.
     pub(crate) fn mark(&self, now: &Vector) -> Option<Mark> {
-        if !self.dirty {
+        if self.changes == self.noted {
             return None;
         }
         let mut answers_from = now.clone();
@@ -145,13 +150,15 @@ impl Progress {
             upto,
             answers_from,
             finished: self.finished.clone(),
+            changes: self.changes,
         })
     }
 
     /// The mark is in Postgres.
     pub(crate) fn committed(&mut self, mark: &Mark) {
         self.finished.drain(..mark.finished.len());
-        self.dirty = !self.finished.is_empty();
+        // What changed since the mark was taken is for the next one.
+        self.noted = mark.changes;
     }
 }
 
@@ -207,6 +214,23 @@ mod tests {
         assert_eq!(at(&progress, 30), (6, 10, 1));
         progress.finish("mesh.requests", 6, "b".to_owned());
         assert_eq!(at(&progress, 30), (8, 30, 2));
+    }
+
+    #[test]
+    fn what_changes_while_a_mark_is_written_is_in_the_next_one() {
+        let mut progress = progress(0, 2);
+        let now = vector(10);
+        progress.begin("mesh.requests", 0, &Arc::new(vector(10)));
+        progress.begin("mesh.requests", 1, &Arc::new(vector(10)));
+        progress.give_up("mesh.requests", 0);
+        let first = progress.mark(&now).unwrap();
+        assert_eq!(first.upto[0].next_offset, 1);
+        progress.give_up("mesh.requests", 1);
+        progress.committed(&first);
+        let second = progress.mark(&now).unwrap();
+        assert_eq!(second.upto[0].next_offset, 2);
+        progress.committed(&second);
+        assert!(progress.mark(&now).is_none());
     }
 
     #[test]
