@@ -4,20 +4,17 @@
 //! schema holds its tables, its migration history and its checkpoints, so that
 //! dropping the schema forgets everything about it at once.
 
-mod append;
 mod checkpoint;
-mod copy;
 mod error;
 mod lock;
 mod migrate;
 mod pool;
 mod schema;
 mod shadow;
+mod table;
 mod value;
 
-pub use append::{CopyRows, CopyValue, WORTH_COPYING, copy_unless_conflict};
 pub use checkpoint::{Checkpoints, Claimed, Resolution};
-pub use copy::copy_rows;
 pub use error::Error;
 pub use lock::{ExclusiveLock, lock_exclusive, try_lock_exclusive};
 pub use migrate::{Migration, drop_schema, migrate};
@@ -27,5 +24,6 @@ pub use shadow::{
     Listed, Phase, RETIRED, ShadowState, begin_shadow, drop_retired, list_shadows, mark_shadow,
     restore_keys, shadow_schema, shadow_state, swap_in,
 };
+pub use table::{Column, Table, WORTH_COPYING, or_null};
 pub use tokio_postgres;
 pub use value::{column, micros, storable, timestamptz};

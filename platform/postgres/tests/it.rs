@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use platform_postgres::tokio_postgres::types::Type;
 use platform_postgres::{
-    Checkpoints, Claimed, CopyRows, Error, Migration, Pool, Resolution, copy_unless_conflict,
-    drop_schema, incarnation, lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
+    Checkpoints, Claimed, Error, Migration, Pool, Resolution, Table, drop_schema, incarnation,
+    lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
 };
 use platform_testkit::TestBed;
 
@@ -125,44 +126,59 @@ async fn a_missing_table_shows_until_the_schema_is_created_anew() {
 }
 
 #[tokio::test]
-async fn a_copy_with_a_row_that_is_there_leaves_no_trace() {
+async fn few_rows_or_many_are_added_unless_they_are_there() {
     let (_bed, pool) = bed("copy").await;
     migrate(&pool, "things", &[FIRST, SECOND]).await.unwrap();
     let mut client = pool.get().await.unwrap();
     let tx = client.transaction().await.unwrap();
     use_schema(&tx, "things").await.unwrap();
-    let copy = "COPY thing (id, name) FROM STDIN (FORMAT binary)";
-    let rows = |ids: std::ops::Range<i64>| {
-        let mut rows = CopyRows::new();
-        for id in ids {
-            rows.push(&[&id, &format!("name {id}")]);
-        }
-        rows
+    let rows = |ids: std::ops::Range<i64>| -> Vec<Thing> {
+        ids.map(|id| (id, format!("name {id}"))).collect()
     };
     let count = async || -> i64 {
         let found = tx.query_one("SELECT count(*) FROM thing", &[]).await;
         found.unwrap().get(0)
     };
-    assert!(copy_unless_conflict(&tx, copy, rows(0..3)).await.unwrap());
-    assert!(!copy_unless_conflict(&tx, copy, rows(2..900)).await.unwrap());
-    assert_eq!(
-        count().await,
-        3,
-        "all or nothing, and the transaction goes on"
-    );
-    assert!(copy_unless_conflict(&tx, copy, rows(3..900)).await.unwrap());
-    assert_eq!(count().await, 900);
-    let name: String = tx
-        .query_one("SELECT name FROM thing WHERE id = 899", &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(name, "name 899");
-    let mut wrong = CopyRows::new();
-    wrong.push(&[&1_000_i64]);
-    let error = copy_unless_conflict(&tx, copy, wrong).await.unwrap_err();
-    assert!(Error::from(error).is_data_error(), "a column is missing");
+    let name = async |id: i64| -> String {
+        let found = tx.query_one("SELECT name FROM thing WHERE id = $1", &[&id]);
+        found.await.unwrap().get(0)
+    };
+    THINGS.append(&tx, &rows(0..3)).await.unwrap();
+    assert_eq!(count().await, 3, "few are inserted");
+    THINGS.append(&tx, &rows(3..600)).await.unwrap();
+    assert_eq!(count().await, 600, "many are copied");
+
+    let mut again = rows(599..900);
+    "another".clone_into(&mut again[0].1);
+    THINGS.append(&tx, &again).await.unwrap();
+    assert_eq!(count().await, 900, "a row that was there adds none");
+    assert_eq!(name(599).await, "name 599", "and stays as it was");
+    assert_eq!(name(899).await, "name 899");
+
+    tx.batch_execute("SAVEPOINT before").await.unwrap();
+    let error = THINGS.copy(&tx, &rows(0..300)).await.unwrap_err();
+    assert!(Error::from(error).is_data_error(), "they are there already");
+    tx.batch_execute("ROLLBACK TO before").await.unwrap();
+    let error = MISTYPED.append(&tx, &rows(900..1200)).await.unwrap_err();
+    assert!(error.to_string().contains("serializ"), "{error}");
 }
+
+type Thing = (i64, String);
+
+const THINGS: Table<Thing> = Table {
+    name: "thing",
+    columns: &[
+        ("id", Type::INT8, |row| &row.0),
+        ("name", Type::TEXT, |row| &row.1),
+    ],
+    on_conflict: "DO NOTHING",
+};
+
+const MISTYPED: Table<Thing> = Table {
+    name: "thing",
+    columns: &[("id", Type::INT4, |row| &row.0)],
+    on_conflict: "DO NOTHING",
+};
 
 #[tokio::test]
 async fn only_the_last_owner_commits() {

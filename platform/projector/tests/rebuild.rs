@@ -14,13 +14,25 @@ use platform_config::Settings;
 use platform_log::{DecodeError, Decoder, Position, Producer, Record, SchemaRegistry};
 use platform_postgres::tokio_postgres::types::Type;
 use platform_postgres::tokio_postgres::{Error, Transaction};
-use platform_postgres::{Checkpoints, Migration, Pool, column, copy_rows};
+use platform_postgres::{Checkpoints, Migration, Pool, Table};
 use platform_projector::{
     Checked, Deps, PgProjection, ProgressSink, ReadinessSink, RebuildOptions, Rebuilt, Stage,
     Until, digest_of, digest_of_schema, drop_shadow, rebuild_projection, run_projection, shadows,
 };
 use platform_testkit::eventually;
 use tokio_util::sync::CancellationToken;
+
+const KEPT: Table<Row> = Table {
+    name: "kept",
+    columns: &[
+        ("stream", Type::TEXT, |row| &row.stream),
+        ("number", Type::INT8, |row| &row.number),
+        ("text", Type::TEXT, |row| &row.text),
+        ("log_partition", Type::INT4, |row| &row.partition),
+        ("log_offset", Type::INT8, |row| &row.offset),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
 /// Each press once: the first one wins.
 struct Kept {
@@ -59,21 +71,7 @@ impl PgProjection for Kept {
     }
 
     async fn apply(&self, tx: &Transaction<'_>, rows: Vec<Row>) -> Result<(), Error> {
-        let rows = rows.as_slice();
-        tx.execute(
-            "INSERT INTO kept (stream, number, text, log_partition, log_offset)
-             SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::int4[], $5::int8[])
-             ON CONFLICT DO NOTHING",
-            &[
-                &column(rows, |row| row.stream.as_str()),
-                &column(rows, |row| row.number),
-                &column(rows, |row| row.text.as_str()),
-                &column(rows, |row| row.partition),
-                &column(rows, |row| row.offset),
-            ],
-        )
-        .await?;
-        Ok(())
+        KEPT.append(tx, &rows).await
     }
 
     fn written_once(&self) -> &'static [&'static str] {
@@ -81,19 +79,7 @@ impl PgProjection for Kept {
     }
 
     async fn bulk(&self, tx: &Transaction<'_>, rows: Vec<Row>) -> Result<(), Error> {
-        let into = "kept (stream, number, text, log_partition, log_offset)";
-        let types = [Type::TEXT, Type::INT8, Type::TEXT, Type::INT4, Type::INT8];
-        copy_rows(tx, into, &types, &rows, |row| {
-            vec![
-                &row.stream,
-                &row.number,
-                &row.text,
-                &row.partition,
-                &row.offset,
-            ]
-        })
-        .await?;
-        Ok(())
+        KEPT.copy(tx, &rows).await
     }
 
     fn migrations(&self) -> Vec<Migration> {

@@ -1,7 +1,6 @@
 //! Audit: every event of the mesh, once, with where it stands on the log.
 
 mod apply;
-mod bulk;
 mod causal;
 mod decode;
 mod error;
@@ -61,7 +60,7 @@ impl PgProjection for AuditProjection {
         tx: &tokio_postgres::Transaction<'_>,
         changes: Vec<EventRow>,
     ) -> Result<(), tokio_postgres::Error> {
-        apply::apply(tx, changes).await
+        apply::apply(tx, &changes).await
     }
 
     fn migrations(&self) -> Vec<Migration> {
@@ -89,7 +88,7 @@ impl PgProjection for AuditProjection {
         tx: &tokio_postgres::Transaction<'_>,
         rows: Vec<EventRow>,
     ) -> Result<(), tokio_postgres::Error> {
-        bulk::bulk(tx, &rows).await
+        apply::bulk(tx, &rows).await
     }
 
     fn digest_query(&self) -> &'static str {

@@ -1,74 +1,36 @@
 use platform_postgres::{
-    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
-    tokio_postgres::{Error, Transaction},
+    Table,
+    tokio_postgres::{Error, Transaction, types::Type},
 };
 
 use crate::project::DecisionRow;
 
-const INSERT: &str = "
-    INSERT INTO decision
-        (event_id, decision_id, tenant, correlation, path, bundle_digest, input, result, allow,
-         reasons, engine, duration_us, recorded_at)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bool[], $10::text[], $11::text[], $12::int8[], $13::timestamptz[])
-    ON CONFLICT DO NOTHING";
-
-const COPY: &str = "
-    COPY decision
-        (event_id, decision_id, tenant, correlation, path, bundle_digest, input, result, allow,
-         reasons, engine, duration_us, recorded_at)
-    FROM STDIN (FORMAT binary)";
+const DECISION: Table<DecisionRow> = Table {
+    name: "decision",
+    columns: &[
+        ("event_id", Type::UUID, |row| &row.event_id),
+        ("decision_id", Type::UUID, |row| &row.decision_id),
+        ("tenant", Type::TEXT, |row| &row.tenant),
+        ("correlation", Type::UUID, |row| &row.correlation),
+        ("path", Type::TEXT, |row| &row.path),
+        ("bundle_digest", Type::TEXT, |row| &row.bundle_digest),
+        ("input", Type::TEXT, |row| &row.input),
+        ("result", Type::TEXT, |row| &row.result),
+        ("allow", Type::BOOL, |row| &row.allow),
+        ("reasons", Type::TEXT, |row| &row.reasons),
+        ("engine", Type::TEXT, |row| &row.engine),
+        ("duration_us", Type::INT8, |row| &row.duration_us),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.recorded_at),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
 /// Adds the decisions that are not there yet.
-pub(crate) async fn apply(tx: &Transaction<'_>, rows: Vec<DecisionRow>) -> Result<(), Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let rows = rows.as_slice();
-    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY, copied(rows)).await? {
-        return Ok(());
-    }
-    tx.execute(
-        INSERT,
-        &[
-            &column(rows, |row| row.event_id),
-            &column(rows, |row| row.decision_id),
-            &column(rows, |row| row.tenant.as_str()),
-            &column(rows, |row| row.correlation),
-            &column(rows, |row| row.path.as_str()),
-            &column(rows, |row| row.bundle_digest.as_str()),
-            &column(rows, |row| row.input.as_str()),
-            &column(rows, |row| row.result.as_deref()),
-            &column(rows, |row| row.allow),
-            &column(rows, |row| row.reasons.as_str()),
-            &column(rows, |row| row.engine.as_str()),
-            &column(rows, |row| row.duration_us),
-            &column(rows, |row| row.recorded_at),
-        ],
-    )
-    .await?;
-    Ok(())
+pub(crate) async fn apply(tx: &Transaction<'_>, rows: &[DecisionRow]) -> Result<(), Error> {
+    DECISION.append(tx, rows).await
 }
 
-fn copied(rows: &[DecisionRow]) -> CopyRows {
-    let mut copied = CopyRows::new();
-    for row in rows {
-        copied.push(&[
-            &row.event_id,
-            &row.decision_id,
-            &row.tenant,
-            &row.correlation,
-            &row.path,
-            &row.bundle_digest,
-            &row.input,
-            &row.result,
-            &row.allow,
-            &row.reasons,
-            &row.engine,
-            &row.duration_us,
-            &row.recorded_at,
-        ]);
-    }
-    copied
+/// Adds decisions to a table that has no keys yet.
+pub(crate) async fn bulk(tx: &Transaction<'_>, rows: &[DecisionRow]) -> Result<(), Error> {
+    DECISION.copy(tx, rows).await
 }

@@ -3,7 +3,6 @@
 //! Complete enough to ask policy again and compare.
 
 mod apply;
-mod bulk;
 mod error;
 mod project;
 mod query;
@@ -56,7 +55,7 @@ impl PgProjection for DecisionsProjection {
         tx: &tokio_postgres::Transaction<'_>,
         changes: Vec<DecisionRow>,
     ) -> Result<(), tokio_postgres::Error> {
-        apply::apply(tx, changes).await
+        apply::apply(tx, &changes).await
     }
 
     fn migrations(&self) -> Vec<Migration> {
@@ -76,7 +75,7 @@ impl PgProjection for DecisionsProjection {
         tx: &tokio_postgres::Transaction<'_>,
         rows: Vec<DecisionRow>,
     ) -> Result<(), tokio_postgres::Error> {
-        bulk::bulk(tx, &rows).await
+        apply::bulk(tx, &rows).await
     }
 
     fn digest_query(&self) -> &'static str {

@@ -1,37 +1,68 @@
 use platform_postgres::{
-    CopyRows, WORTH_COPYING, column, copy_unless_conflict,
-    tokio_postgres::{Error, Transaction},
+    Table,
+    tokio_postgres::{Error, Transaction, types::Type},
 };
 
 use crate::project::{AcceptedRow, Change, RefusedRow};
 
-const ACCEPT: &str = "
-    INSERT INTO accepted
-        (correlation, event_id, tenant, space, source_id, delivery_id, event_type, subject, scheme,
-         auth, key_id, content_type, body_sha256, body_bytes, recorded_at, log_partition, log_offset)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int8[],
-        $15::timestamptz[], $16::int4[], $17::int8[])
-    ON CONFLICT DO NOTHING";
+const ACCEPTED: Table<AcceptedRow> = Table {
+    name: "accepted",
+    columns: &[
+        ("correlation", Type::UUID, |row| &row.key.correlation),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("tenant", Type::TEXT, |row| &row.key.tenant),
+        ("space", Type::TEXT, |row| &row.key.space),
+        ("source_id", Type::TEXT, |row| &row.key.source_id),
+        ("delivery_id", Type::TEXT, |row| &row.delivery_id),
+        ("event_type", Type::TEXT, |row| &row.event_type),
+        ("subject", Type::TEXT, |row| &row.subject),
+        ("scheme", Type::TEXT, |row| &row.scheme),
+        ("auth", Type::TEXT, |row| &row.auth),
+        ("key_id", Type::TEXT, |row| &row.key_id),
+        ("content_type", Type::TEXT, |row| &row.content_type),
+        ("body_sha256", Type::TEXT, |row| &row.body_sha256),
+        ("body_bytes", Type::INT8, |row| &row.body_bytes),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("log_partition", Type::INT4, |row| &row.key.partition),
+        ("log_offset", Type::INT8, |row| &row.key.offset),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const COPY_ACCEPTED: &str = "
-    COPY accepted
-        (correlation, event_id, tenant, space, source_id, delivery_id, event_type, subject, scheme,
-         auth, key_id, content_type, body_sha256, body_bytes, recorded_at, log_partition, log_offset)
-    FROM STDIN (FORMAT binary)";
-
-const REFUSE: &str = "
-    INSERT INTO refused
-        (event_id, correlation, tenant, space, source_id, reason, detail, body_sha256, body_bytes,
-         recorded_at, log_partition, log_offset)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::int8[], $10::timestamptz[], $11::int4[], $12::int8[])
-    ON CONFLICT DO NOTHING";
+const REFUSED: Table<RefusedRow> = Table {
+    name: "refused",
+    columns: &[
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("correlation", Type::UUID, |row| &row.key.correlation),
+        ("tenant", Type::TEXT, |row| &row.key.tenant),
+        ("space", Type::TEXT, |row| &row.key.space),
+        ("source_id", Type::TEXT, |row| &row.key.source_id),
+        ("reason", Type::TEXT, |row| &row.reason),
+        ("detail", Type::TEXT, |row| &row.detail),
+        ("body_sha256", Type::TEXT, |row| &row.body_sha256),
+        ("body_bytes", Type::INT8, |row| &row.body_bytes),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("log_partition", Type::INT4, |row| &row.key.partition),
+        ("log_offset", Type::INT8, |row| &row.key.offset),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
 /// Adds the rows that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let (accepted, refused) = by_table(changes);
+    ACCEPTED.append(tx, &accepted).await?;
+    REFUSED.append(tx, &refused).await
+}
+
+/// Adds rows to tables that have no keys yet.
+pub(crate) async fn bulk(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let (accepted, refused) = by_table(changes);
+    ACCEPTED.copy(tx, &accepted).await?;
+    REFUSED.copy(tx, &refused).await
+}
+
+fn by_table(changes: Vec<Change>) -> (Vec<AcceptedRow>, Vec<RefusedRow>) {
     let mut accepted = Vec::new();
     let mut refused = Vec::new();
     for change in changes {
@@ -40,88 +71,5 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
             Change::Refused(row) => refused.push(row),
         }
     }
-    if !accepted.is_empty() {
-        accept(tx, &accepted).await?;
-    }
-    if !refused.is_empty() {
-        refuse(tx, &refused).await?;
-    }
-    Ok(())
-}
-
-async fn accept(tx: &Transaction<'_>, rows: &[AcceptedRow]) -> Result<(), Error> {
-    if rows.len() >= WORTH_COPYING && copy_unless_conflict(tx, COPY_ACCEPTED, copied(rows)).await? {
-        return Ok(());
-    }
-    tx.execute(
-        ACCEPT,
-        &[
-            &column(rows, |row| row.key.correlation),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.tenant.as_str()),
-            &column(rows, |row| row.key.space.as_str()),
-            &column(rows, |row| row.key.source_id.as_str()),
-            &column(rows, |row| row.delivery_id.as_str()),
-            &column(rows, |row| row.event_type.as_str()),
-            &column(rows, |row| row.subject.as_deref()),
-            &column(rows, |row| row.scheme.as_str()),
-            &column(rows, |row| row.auth),
-            &column(rows, |row| row.key_id.as_deref()),
-            &column(rows, |row| row.content_type.as_str()),
-            &column(rows, |row| row.body_sha256.as_str()),
-            &column(rows, |row| row.body_bytes),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.key.partition),
-            &column(rows, |row| row.key.offset),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-fn copied(rows: &[AcceptedRow]) -> CopyRows {
-    let mut copied = CopyRows::new();
-    for row in rows {
-        copied.push(&[
-            &row.key.correlation,
-            &row.key.event_id,
-            &row.key.tenant,
-            &row.key.space,
-            &row.key.source_id,
-            &row.delivery_id,
-            &row.event_type,
-            &row.subject,
-            &row.scheme,
-            &row.auth,
-            &row.key_id,
-            &row.content_type,
-            &row.body_sha256,
-            &row.body_bytes,
-            &row.key.recorded_at,
-            &row.key.partition,
-            &row.key.offset,
-        ]);
-    }
-    copied
-}
-
-async fn refuse(tx: &Transaction<'_>, rows: &[RefusedRow]) -> Result<u64, Error> {
-    tx.execute(
-        REFUSE,
-        &[
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.correlation),
-            &column(rows, |row| row.key.tenant.as_str()),
-            &column(rows, |row| row.key.space.as_str()),
-            &column(rows, |row| row.key.source_id.as_str()),
-            &column(rows, |row| row.reason),
-            &column(rows, |row| row.detail.as_str()),
-            &column(rows, |row| row.body_sha256.as_str()),
-            &column(rows, |row| row.body_bytes),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.key.partition),
-            &column(rows, |row| row.key.offset),
-        ],
-    )
-    .await
+    (accepted, refused)
 }

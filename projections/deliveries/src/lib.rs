@@ -3,7 +3,6 @@
 //! The gateway asks here whether it has seen a delivery before when Redis cannot tell.
 
 mod apply;
-mod bulk;
 mod error;
 mod project;
 mod query;
@@ -78,7 +77,7 @@ impl PgProjection for DeliveriesProjection {
         tx: &tokio_postgres::Transaction<'_>,
         changes: Vec<Change>,
     ) -> Result<(), tokio_postgres::Error> {
-        bulk::bulk(tx, changes).await
+        apply::bulk(tx, changes).await
     }
 
     fn digest_query(&self) -> &'static str {
