@@ -19,6 +19,7 @@ mod process;
 mod server;
 mod sql;
 mod stack;
+mod standby;
 mod state;
 
 pub use endpoints::{Endpoints, Given};

@@ -14,16 +14,16 @@ pub struct Stack {
     keep: bool,
     endpoints: Endpoints,
     /// In the order they were started. Empty when all servers are given.
-    servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     /// What it was launched with; none when it was found running.
-    launched: Option<Launched>,
+    pub(crate) launched: Option<Launched>,
     detached: bool,
 }
 
 #[derive(Debug)]
-struct Launched {
-    site: Site,
-    ports: Chosen,
+pub(crate) struct Launched {
+    pub(crate) site: Site,
+    pub(crate) ports: Chosen,
 }
 
 /// What `agentmesh stack status` says of one server.
@@ -180,6 +180,11 @@ impl Stack {
         let Launched { site, ports } = self.launched.as_ref().ok_or_else(unknown)?;
         let at = self.servers.iter().position(|server| server.name == name);
         let at = at.ok_or_else(unknown)?;
+        // As long as nobody asked how it ended, its number is taken, and Postgres
+        // takes it for a server that runs.
+        if let Some(child) = &mut self.servers[at].child {
+            let _ = child.try_wait();
+        }
         let started = match name {
             postgres::NAME => postgres::launch(site, ports.postgres).await?,
             redis::NAME => redis::launch(site, ports.redis).await?,
@@ -196,7 +201,7 @@ impl Stack {
         self.record()
     }
 
-    fn server(&mut self, name: &str) -> Result<&mut Server, Error> {
+    pub(crate) fn server(&mut self, name: &str) -> Result<&mut Server, Error> {
         let found = self.servers.iter_mut().find(|server| server.name == name);
         found.ok_or_else(|| Error::UnknownServer {
             server: name.to_owned(),
@@ -337,7 +342,7 @@ impl Stack {
         Ok(stack)
     }
 
-    fn record(&self) -> Result<(), Error> {
+    pub(crate) fn record(&self) -> Result<(), Error> {
         let servers = self.servers.iter().map(|server| ServerState {
             name: server.name.to_owned(),
             port: server.port,
@@ -366,10 +371,10 @@ impl Drop for Stack {
 
 /// Ports for the servers, chosen together so that none is chosen twice.
 #[derive(Debug)]
-struct Chosen {
+pub(crate) struct Chosen {
     kafka: Vec<kafka::Node>,
     schema_registry: u16,
-    postgres: u16,
+    pub(crate) postgres: u16,
     redis: u16,
 }
 
@@ -427,7 +432,12 @@ async fn abandon(mut servers: Vec<Server>, error: Error) -> Error {
 }
 
 fn attached(state: ServerState) -> Option<Server> {
-    let others = [schema_registry::NAME, postgres::NAME, redis::NAME];
+    let others = [
+        schema_registry::NAME,
+        postgres::NAME,
+        postgres::STANDBY,
+        redis::NAME,
+    ];
     let mut names = kafka::NAMES.into_iter().chain(others);
     let identity: Identity = state.identity;
     Some(Server {

@@ -87,9 +87,11 @@ impl<R: Sync> Table<R> {
             .collect();
         let sink = tx.copy_in(&self.copy_statement()).await?;
         let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        let mut values: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(types.len());
         for row in rows {
-            let values = self.columns.iter().map(|(_, _, value)| value(row));
-            writer.as_mut().write_raw(values).await?;
+            values.clear();
+            values.extend(self.columns.iter().map(|(_, _, value)| value(row)));
+            writer.as_mut().write(&values).await?;
         }
         writer.finish().await?;
         Ok(())

@@ -140,8 +140,8 @@ async fn few_rows_or_many_are_added_unless_they_are_there() {
         found.unwrap().get(0)
     };
     let name = async |id: i64| -> String {
-        let found = tx.query_one("SELECT name FROM thing WHERE id = $1", &[&id]);
-        found.await.unwrap().get(0)
+        let query = "SELECT name FROM thing WHERE id = $1";
+        tx.query_one(query, &[&id]).await.unwrap().get(0)
     };
     THINGS.append(&tx, &rows(0..3)).await.unwrap();
     assert_eq!(count().await, 3, "few are inserted");

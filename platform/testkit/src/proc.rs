@@ -277,6 +277,10 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
         "gateway.request_timeout_ms",
         &s.gateway.request_timeout_ms.to_string(),
     );
+    set(
+        "gateway.invoke_wait_ms",
+        &s.gateway.invoke_wait_ms.to_string(),
+    );
     if let Some(url) = &s.gateway.public_url {
         set("gateway.public_url", url);
     }

@@ -17,6 +17,7 @@ mod load;
 mod oracle;
 mod proxy;
 mod report;
+mod rest;
 mod run;
 mod scene;
 mod stand;

@@ -154,6 +154,10 @@ impl Proxy {
         *lock(&self.shared.target) = Some(target);
     }
 
+    pub fn target(&self) -> Option<SocketAddr> {
+        *lock(&self.shared.target)
+    }
+
     pub fn set(&self, conditions: Conditions) {
         self.shared.conditions.send_replace(conditions);
     }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// One fault, as it went.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// As in RELIABILITY.md, with what was done: `F6 broker killed`.
     pub fault: String,
@@ -15,6 +15,8 @@ pub struct Row {
     pub duplicated: usize,
     /// From the end of the fault until everything acknowledged was applied.
     pub recovery_seconds: f64,
+    /// All of it, the fault and the verdict included.
+    pub seconds: f64,
     /// What was done and what senders saw of it.
     pub done: String,
     /// With this seed it is done again.
@@ -30,15 +32,9 @@ impl Row {
     pub fn skipped(fault: String, seed: u64, why: String) -> Self {
         Self {
             fault,
-            acknowledged: 0,
-            applied: 0,
-            lost: 0,
-            duplicated: 0,
-            recovery_seconds: 0.0,
-            done: String::new(),
             seed,
             skipped: Some(why),
-            findings: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -53,13 +49,14 @@ impl Row {
             "BAD"
         };
         let mut line = format!(
-            "{state:<5} {:<34} acknowledged {:>4}  applied {:>4}  lost {}  duplicated {}  recovery {:>5.1} s  seed {}  {}",
+            "{state:<5} {:<34} acknowledged {:>4}  applied {:>4}  lost {}  duplicated {}  recovery {:>5.1} s of {:>5.1} s  seed {}  {}",
             self.fault,
             self.acknowledged,
             self.applied,
             self.lost,
             self.duplicated,
             self.recovery_seconds,
+            self.seconds,
             self.seed,
             self.done
         );

@@ -7,7 +7,7 @@ use platform_testkit::workspace_dir;
 
 use crate::faults::ALL;
 use crate::report::machine;
-use crate::{Dice, Fault, Profile, Report, Stand, scene};
+use crate::{Dice, Fault, Profile, Report, Row, Stand, scene};
 
 /// The seed of the short profile: the same faults in the same way each time.
 const FIXED: u64 = 20_261_126;
@@ -96,48 +96,88 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         "a mesh over three brokers, up in {:.0} s",
         begun.elapsed().as_secs_f64()
     ))?;
-    // A fault that is asked for by name has the seed that was given, so that one
-    // of many is done again.
-    let alone = faults.len() == 1 || options.seed.is_some() && !options.fault.is_empty();
-    let once = options.short || !options.fault.is_empty();
-    let end = begun + Duration::from_secs(options.minutes * 60);
-    let mut dice = Dice::of(seed, "seeds");
-    let mut round = 0;
-    'rounds: loop {
-        for fault in &faults {
-            if !once && Instant::now() >= end {
-                break 'rounds;
-            }
-            let drawn = dice.roll() >> 16;
-            let seed = if alone { seed } else { drawn };
-            let row = scene::run(&stand, fault, profile, seed, round)
-                .await
-                .with_context(|| format!("{fault:?} with seed {seed} left the mesh beyond use"));
-            let row = match row {
-                Ok(row) => row,
-                Err(error) => {
-                    report.save(&target())?;
-                    return Err(error);
-                }
-            };
-            say(&row.line())?;
-            report.rows.push(row);
-            report.seconds = begun.elapsed().as_secs_f64();
-            report.save(&target())?;
-        }
-        round += 1;
-        if once {
-            break;
-        }
-    }
-    stand.stop().await?;
+    let played = all(options, &faults, profile, &stand, &mut report, begun).await;
+    let stopped = stand.stop().await;
     report.seconds = begun.elapsed().as_secs_f64();
     let path = report.save(&target())?;
+    played?;
+    stopped?;
     say(&format!("written to {}", path.display()))?;
     if options.publish {
         report.publish(&workspace_dir().join("docs/RELIABILITY.md"))?;
     }
     Ok(report)
+}
+
+/// All faults that were asked for, as often as was asked. In the short profile
+/// they come one after another, and are judged together.
+async fn all(
+    options: &Options,
+    faults: &[&Fault],
+    profile: Profile,
+    stand: &Stand,
+    report: &mut Report,
+    begun: Instant,
+) -> anyhow::Result<()> {
+    // A fault that is asked for by name has the seed that was given, so that one
+    // of many is done again.
+    let alone = faults.len() == 1 || options.seed.is_some() && !options.fault.is_empty();
+    let once = options.short || !options.fault.is_empty();
+    let end = begun + Duration::from_secs(options.minutes * 60);
+    let mut dice = Dice::of(report.seed, "seeds");
+    let mut open = Vec::new();
+    for round in 0.. {
+        for fault in faults {
+            if !once && Instant::now() >= end {
+                return Ok(());
+            }
+            let drawn = dice.roll() >> 16;
+            let seed = if alone { report.seed } else { drawn };
+            let label = format!("{} {}", fault.code, fault.name);
+            if let Some(why) = fault.needs.and_then(|needs| needs(stand)) {
+                keep(report, Row::skipped(label, seed, why), begun)?;
+                continue;
+            }
+            let useless = || format!("{label} with seed {seed} left the mesh beyond use");
+            let played = scene::play(stand, fault, profile, seed, round)
+                .await
+                .with_context(useless)?;
+            if options.short {
+                let row = &played.row;
+                say(&format!(
+                    "      {label}: {:.1} s, recovered in {:.1} s",
+                    row.seconds, row.recovery_seconds
+                ))?;
+                open.push(played);
+                continue;
+            }
+            let rows = scene::verdicts(stand, vec![played])
+                .await
+                .with_context(useless)?;
+            for row in rows {
+                keep(report, row, begun)?;
+            }
+        }
+        if once {
+            break;
+        }
+    }
+    if open.is_empty() {
+        return Ok(());
+    }
+    for row in scene::verdicts(stand, open).await? {
+        keep(report, row, begun)?;
+    }
+    Ok(())
+}
+
+/// Prints a row and writes down what there is up to now.
+fn keep(report: &mut Report, row: Row, begun: Instant) -> anyhow::Result<()> {
+    say(&row.line())?;
+    report.rows.push(row);
+    report.seconds = begun.elapsed().as_secs_f64();
+    report.save(&target())?;
+    Ok(())
 }
 
 fn target() -> PathBuf {

@@ -2,38 +2,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use platform_log::Admin;
-use platform_redis::{Redis, Script};
 use platform_testkit::eventually;
 use tests_kit::Observer;
 
-use crate::ledger::{Ledger, writes};
 use crate::load::{Load, Pace};
-use crate::oracle::{Digests, World, judge};
-use crate::{Delivery, Dice, Fault, History, Row, Stand};
+use crate::oracle::{World, judge};
+use crate::{Delivery, Dice, Fault, History, Row, Stand, rest};
 
 /// How long a mesh may take to be done with what it was sent. Generous: being
 /// slow is not what is judged here, and the machine may be busy.
-const RECOVERY: Duration = Duration::from_secs(300);
-
-/// Where the runners keep their checkpoints in Postgres.
-const SCHEMAS: [&str; 12] = [
-    "deliveries",
-    "decisions",
-    "contexts",
-    "executions",
-    "workflows",
-    "effects",
-    "agents",
-    "audit",
-    "federation",
-    "workflow",
-    "agent_runs",
-    "sync",
-];
-
-/// Where the cache keeps its own.
-const POSITION: Script = Script::new("return redis.call('HGET', KEYS[1], ARGV[1])");
+pub(crate) const RECOVERY: Duration = Duration::from_secs(300);
 
 /// How long and how hard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +39,7 @@ impl Profile {
         Pace {
             keys: self.pick(4, 6),
             pause: Duration::from_millis(self.pick(900, 500)),
-            most: self.pick(60, 400),
+            most: 600,
         }
     }
 }
@@ -148,21 +126,30 @@ impl Scene<'_> {
     }
 }
 
-/// Runs one fault under load and has it judged.
+/// A fault that is over, and what its senders saw.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) history: History,
+    /// What the oracle must find.
+    pub(crate) expected: (usize, usize),
+    /// All but the verdict.
+    pub(crate) row: Row,
+}
+
+/// Breaks something under load, mends it, and waits until what was acknowledged
+/// has come to its end.
 ///
 /// # Errors
 /// When the stand is beyond use: the faults after this one would mean nothing.
-pub(crate) async fn run(
+pub(crate) async fn play(
     stand: &Stand,
     fault: &Fault,
     profile: Profile,
     seed: u64,
     round: usize,
-) -> anyhow::Result<Row> {
+) -> anyhow::Result<Played> {
+    let begun = Instant::now();
     let label = format!("{} {}", fault.code, fault.name);
-    if let Some(why) = fault.needs.and_then(|needs| needs(stand)) {
-        return Ok(Row::skipped(label, seed, why));
-    }
     let observer = stand.observer().await?;
     let name = format!("{}x{round}", fault.id());
     let load = Load::start(&stand.sender()?, &name, seed, profile.pace());
@@ -204,31 +191,76 @@ pub(crate) async fn run(
         findings.push(format!("not all was applied: {error:#}"));
     }
     history.deliveries.append(&mut lock(&hopeless));
-    let world = world(stand, &observer).await?;
-    let verdict = judge(&history, &world);
-    if (verdict.lost.len(), verdict.duplicated.len()) != fault.expected {
-        let lost = verdict.lost.iter().map(|what| format!("lost: {what}"));
-        let twice = verdict.duplicated.iter();
-        findings.extend(lost.chain(twice.map(|what| format!("twice: {what}"))));
-        if fault.expected != (0, 0) {
-            findings.push("the oracle did not find just what was planted".to_owned());
-        }
-    }
-    findings.extend(verdict.wrong.iter().cloned());
     let mut done = std::mem::take(&mut *lock(&notes));
     done.push(format!("senders saw {}", history.summary()));
-    Ok(Row {
-        fault: label,
-        acknowledged: verdict.acknowledged,
-        applied: verdict.applied,
-        lost: verdict.lost.len(),
-        duplicated: verdict.duplicated.len(),
-        recovery_seconds: (recovery.as_secs_f64() * 10.0).round() / 10.0,
-        done: done.join("; "),
-        seed,
-        skipped: None,
-        findings,
+    Ok(Played {
+        history,
+        expected: fault.expected,
+        row: Row {
+            fault: label,
+            recovery_seconds: tenths(recovery),
+            seconds: tenths(begun.elapsed()),
+            done: done.join("; "),
+            seed,
+            findings,
+            ..Row::default()
+        },
     })
+}
+
+/// Waits until the mesh is at rest and has the oracle judge what came of each
+/// of these faults. Read models are compared with the log once, at the end.
+///
+/// # Errors
+/// When the mesh does not come to rest.
+pub(crate) async fn verdicts(stand: &Stand, played: Vec<Played>) -> anyhow::Result<Vec<Row>> {
+    let begun = Instant::now();
+    let observer = stand.observer().await?;
+    let mut world = rest::world(stand, &observer).await?;
+    let digests = std::mem::take(&mut world.digests);
+    let last = played.len().saturating_sub(1);
+    let mut rows = Vec::new();
+    for (index, one) in played.into_iter().enumerate() {
+        if index == last {
+            world.digests.clone_from(&digests);
+        }
+        rows.push(one.judged(&world));
+    }
+    if let Some(row) = rows.last_mut() {
+        row.seconds += tenths(begun.elapsed());
+    }
+    Ok(rows)
+}
+
+impl Played {
+    fn judged(self, world: &World) -> Row {
+        let Self {
+            history,
+            expected,
+            mut row,
+        } = self;
+        let verdict = judge(&history, world);
+        if (verdict.lost.len(), verdict.duplicated.len()) != expected {
+            let lost = verdict.lost.iter().map(|what| format!("lost: {what}"));
+            let twice = verdict.duplicated.iter();
+            row.findings
+                .extend(lost.chain(twice.map(|what| format!("twice: {what}"))));
+            if expected != (0, 0) {
+                row.findings
+                    .push("the oracle did not find just what was planted".to_owned());
+            }
+        }
+        row.findings.extend(verdict.wrong);
+        row.acknowledged = verdict.acknowledged;
+        row.applied = verdict.applied;
+        row.lost = verdict.lost.len();
+        row.duplicated = verdict.duplicated.len();
+        row
+    }
+}
+
+fn tenths(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
 /// Waits until every delivery that was acknowledged has come to its end.
@@ -252,95 +284,4 @@ async fn all_applied(observer: &Observer, history: &History) -> anyhow::Result<(
         Ok(())
     })
     .await
-}
-
-/// What the mesh holds once nothing is under way any more.
-async fn world(stand: &Stand, observer: &Observer) -> anyhow::Result<World> {
-    quiet(stand, observer).await?;
-    let live = digests(stand, "digest").await?;
-    let replayed = digests(stand, "rebuild").await?;
-    let journal = stand.direct().crm_sandbox.data_dir.join("journal.jsonl");
-    Ok(World {
-        ledger: Ledger::read(observer).await?,
-        writes: writes(&std::fs::read_to_string(journal)?)?,
-        digests: live
-            .into_iter()
-            .zip(replayed)
-            .map(|((read_model, live), (_, replayed))| Digests {
-                read_model,
-                live,
-                replayed,
-            })
-            .collect(),
-    })
-}
-
-/// What `agentmesh replay` says of each read model.
-async fn digests(stand: &Stand, action: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let mut arguments = vec!["replay", action, "--all", "--json"];
-    if action == "rebuild" {
-        // The oracle compares, and tells of a difference like of any other.
-        arguments.push("--no-check");
-    }
-    let text = stand.mesh.run(&arguments).await?;
-    let mut digests = Vec::new();
-    for line in text.lines() {
-        let line: serde_json::Value = serde_json::from_str(line)?;
-        let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        digests.push((field("read_model"), field("digest")));
-    }
-    ensure!(!digests.is_empty(), "replay {action} printed no digest");
-    Ok(digests)
-}
-
-/// Waits until every checkpoint stands at the end of its topic.
-async fn quiet(stand: &Stand, observer: &Observer) -> anyhow::Result<()> {
-    let admin = Admin::new(&stand.direct().kafka)?;
-    let union: Vec<String> = SCHEMAS
-        .iter()
-        .map(|schema| {
-            format!("SELECT '{schema}' AS runner, topic, partition, next_offset FROM \"{schema}\".mesh_checkpoint")
-        })
-        .collect();
-    let query = union.join(" UNION ALL ");
-    let redis = Redis::connect(&stand.direct().redis).await?;
-    let settled = eventually(RECOVERY, || async {
-        let rows = observer.rows(&query, &[]).await?;
-        let mut ends = std::collections::HashMap::new();
-        for row in &rows {
-            let (runner, topic): (String, String) = (row.get(0), row.get(1));
-            let (partition, next): (i32, i64) = (row.get(2), row.get(3));
-            if !ends.contains_key(&topic) {
-                ends.insert(topic.clone(), admin.high_watermarks(&topic).await?);
-            }
-            let end = ends[&topic]
-                .iter()
-                .find(|(number, _)| *number == partition)
-                .map_or(0, |(_, end)| *end);
-            ensure!(
-                next == end,
-                "{runner} is at {next} of {end} in {topic}/{partition}"
-            );
-        }
-        // The cache keeps its offset with itself, and has lost it when flushed.
-        let live = redis.get("context-cache:live").await?.unwrap_or_default();
-        let live = String::from_utf8_lossy(&live).into_owned();
-        let start = match live.as_str() {
-            "" | "0" => String::new(),
-            number => format!("cache{number}:"),
-        };
-        for (partition, end) in admin.high_watermarks("mesh.contexts").await? {
-            let key = format!("{start}context-cache:position:{partition}");
-            let at: Option<String> = redis
-                .eval(&POSITION, &[key], vec![b"mesh.contexts".to_vec()])
-                .await?;
-            let at = at.unwrap_or_else(|| "0".to_owned());
-            ensure!(
-                at == end.to_string(),
-                "the cache is at {at} of {end} in partition {partition}"
-            );
-        }
-        Ok(())
-    });
-    settled.await.context("the mesh does not come to rest")
 }

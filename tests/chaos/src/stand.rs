@@ -210,13 +210,37 @@ impl Stand {
             match stack.start_server(server).await {
                 Ok(()) => return Ok(()),
                 // Postgres waits until the last process of its former life is gone.
-                Err(error) if begun.elapsed() < BACK => {
-                    let _ = error;
+                Err(_) if begun.elapsed() < BACK => {
                     tokio::time::sleep(Duration::from_millis(300)).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Starts a standby of Postgres that follows it; answers where.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_standby(&self) -> anyhow::Result<SocketAddr> {
+        let port = self.stack.lock().await.start_standby().await?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Has the standby take over from a Postgres that is gone.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn promote_standby(&self) -> anyhow::Result<()> {
+        Ok(self.stack.lock().await.promote_standby().await?)
+    }
+
+    /// Lets Postgres go on in its old place with what the standby held.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn adopt_standby(&self) -> anyhow::Result<()> {
+        Ok(self.stack.lock().await.adopt_standby().await?)
     }
 
     pub async fn runs(&self, server: &str) -> bool {
@@ -278,6 +302,10 @@ fn adjust(settings: &mut Settings) {
     kafka.max_poll_interval_ms = 12_000;
     // What the gateway cannot append in this time it answers 503.
     kafka.message_timeout_ms = 3_000;
+    // Of this follows for how long a delivery counts as in hand at a gateway
+    // that died, and is answered 409: 2 × 4 s + 5 s.
+    settings.gateway.request_timeout_ms = 4_000;
+    settings.gateway.invoke_wait_ms = 5_000;
     settings.schema_registry.timeout_ms = 15_000;
     // An id that the registry does not know is given up after this.
     settings.dead_letters.schema_wait_ms = 3_000;

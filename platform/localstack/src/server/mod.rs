@@ -93,7 +93,7 @@ impl Server {
 
 /// Postgres takes SIGTERM for "when the last client has gone", SIGINT for "now".
 pub(crate) fn stop_signal(server: &str) -> Signal {
-    if server == postgres::NAME {
+    if [postgres::NAME, postgres::STANDBY].contains(&server) {
         Signal::INT
     } else {
         Signal::TERM

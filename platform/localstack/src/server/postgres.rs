@@ -10,6 +10,7 @@ use super::{Server, Site, run_to_end, start};
 use crate::{Durability, Error, install, sql};
 
 pub(crate) const NAME: &str = "postgres";
+pub(crate) const STANDBY: &str = "postgres-standby";
 
 /// The superuser and the default database. Trust authentication, and therefore
 /// loopback only.
@@ -22,17 +23,8 @@ pub(crate) fn url(port: u16, database: &str) -> String {
 pub(crate) async fn launch(site: &Site, port: u16) -> Result<Server, Error> {
     let account = Account::to_run_as()?;
     let dir = data_dir(site, account.as_ref())?;
-    let command = |name: &str| -> Result<Command, Error> {
-        let mut command = Command::new(install::postgres_program(name)?);
-        // The working directory must be one the account may enter.
-        command.current_dir("/");
-        if let Some(account) = &account {
-            command.uid(account.uid).gid(account.gid);
-        }
-        Ok(command)
-    };
     if !dir.join("PG_VERSION").exists() {
-        let mut initdb = command("initdb")?;
+        let mut initdb = program("initdb", account.as_ref())?;
         initdb
             .args(["--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8"])
             .args(["--auth=trust", "--no-instructions", "--username", USER])
@@ -43,8 +35,71 @@ pub(crate) async fn launch(site: &Site, port: u16) -> Result<Server, Error> {
         }
         run_to_end("initialising Postgres", initdb).await?;
     }
-    let mut server = command("postgres")?;
-    server.arg("-D").arg(&dir).args(["-p", &port.to_string()]);
+    let server = serve(site, NAME, port, &dir, account.as_ref()).await?;
+    create_database(&url(port, "postgres"), USER).await?;
+    Ok(server)
+}
+
+/// Starts a standby of the server at `primary`, from a copy of what that one
+/// holds now, and follows it from there on. For tests: it lives in the directory
+/// of the stack, which must not be closed to the account.
+pub(crate) async fn follow(site: &Site, primary: u16, port: u16) -> Result<Server, Error> {
+    let account = Account::to_run_as()?;
+    let dir = site.dir(STANDBY)?;
+    if let Some(account) = &account {
+        account.own(&dir)?;
+    }
+    let mut copy = program("pg_basebackup", account.as_ref())?;
+    copy.args(["--host=127.0.0.1", "--username", USER])
+        .args(["--port", &primary.to_string()])
+        .args([
+            "--checkpoint=fast",
+            "--wal-method=stream",
+            "--write-recovery-conf",
+        ])
+        .arg("--pgdata")
+        .arg(&dir);
+    run_to_end("copying Postgres", copy).await?;
+    serve(site, STANDBY, port, &dir, account.as_ref()).await
+}
+
+/// Puts the data of a standby that was promoted, and has ended, in the place of
+/// what its primary had.
+pub(crate) async fn adopt_standby(site: &Site) -> Result<(), Error> {
+    let account = Account::to_run_as()?;
+    let old = data_dir(site, account.as_ref())?;
+    let new = site.dir(STANDBY)?;
+    let mut swap = Command::new("sh");
+    // The directory itself stays: it may be a link, or a disk of its own.
+    swap.args([
+        "-ec",
+        r#"find "$1/" -mindepth 1 -delete; cp -a "$2/." "$1/"; rm -r "$2""#,
+    ])
+    .arg("sh")
+    .args([&old, &new]);
+    run_to_end("moving the data of the standby", swap).await
+}
+
+/// A program of Postgres, as the user it is to run as.
+fn program(name: &str, account: Option<&Account>) -> Result<Command, Error> {
+    let mut command = Command::new(install::postgres_program(name)?);
+    // The working directory must be one the account may enter.
+    command.current_dir("/");
+    if let Some(account) = account {
+        command.uid(account.uid).gid(account.gid);
+    }
+    Ok(command)
+}
+
+async fn serve(
+    site: &Site,
+    name: &'static str,
+    port: u16,
+    dir: &Path,
+    account: Option<&Account>,
+) -> Result<Server, Error> {
+    let mut server = program("postgres", account)?;
+    server.arg("-D").arg(dir).args(["-p", &port.to_string()]);
     let mut set = |setting: &str| {
         server.args(["-c", setting]);
     };
@@ -59,9 +114,7 @@ pub(crate) async fn launch(site: &Site, port: u16) -> Result<Server, Error> {
         set("full_page_writes=off");
     }
     let maintenance = url(port, "postgres");
-    let server = start(site, NAME, port, server, || answers(maintenance.clone())).await?;
-    create_database(&maintenance, USER).await?;
-    Ok(server)
+    start(site, name, port, server, || answers(maintenance.clone())).await
 }
 
 async fn answers(url: String) -> bool {
@@ -129,6 +182,17 @@ impl Account {
         })
     }
 
+    /// Makes a directory its own, and closes it to others.
+    fn own(&self, dir: &Path) -> Result<(), Error> {
+        let metadata = dir.metadata().map_err(Error::file("read", dir))?;
+        if metadata.uid() != self.uid {
+            chown(dir, Some(self.uid), Some(self.gid)).map_err(Error::file("give away", dir))?;
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+                .map_err(Error::file("close", dir))?;
+        }
+        Ok(())
+    }
+
     /// Whether everybody may walk down to `dir`, and so this account too.
     fn reaches(dir: &Path) -> bool {
         dir.ancestors().skip(1).all(|ancestor| {
@@ -158,13 +222,7 @@ fn data_dir(site: &Site, account: Option<&Account>) -> Result<PathBuf, Error> {
         outside
     };
     std::fs::create_dir_all(&dir).map_err(Error::file("make", &dir))?;
-    let metadata = dir.metadata().map_err(Error::file("read", &dir))?;
-    if metadata.uid() != account.uid {
-        chown(&dir, Some(account.uid), Some(account.gid))
-            .map_err(Error::file("give away", &dir))?;
-        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))
-            .map_err(Error::file("close", &dir))?;
-    }
+    account.own(&dir)?;
     Ok(dir)
 }
 

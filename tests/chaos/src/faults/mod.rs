@@ -18,7 +18,7 @@ mod zombies;
 use crate::Fault;
 
 /// All of them. Those that lose the most come late.
-pub(crate) const ALL: [Fault; 28] = [
+pub(crate) const ALL: [Fault; 29] = [
     planted::LOST_AND_TWICE,
     gateway::AT_EACH_STEP,
     gateway::AT_RANDOM,
@@ -44,6 +44,7 @@ pub(crate) const ALL: [Fault; 28] = [
     redis::SLOW,
     postgres::KILLED_AT_COMMIT,
     postgres::ANSWERS_LOST,
+    postgres::STANDBY,
     vectors::LOST,
     clock::OF_THE_GATEWAY,
     clock::OF_CONSUMERS,

@@ -11,6 +11,9 @@ pub(super) const KILLED_AT_COMMIT: Fault =
     Fault::new("F14", "Postgres killed at a COMMIT", killed_at_commit);
 pub(super) const ANSWERS_LOST: Fault = Fault::new("F14", "answers to COMMIT lost", answers_lost);
 
+pub(super) const STANDBY: Fault =
+    Fault::new("F14", "Postgres killed, its standby promoted", promoted);
+
 const COMMIT: &[u8] = b"COMMIT";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,57 @@ fn answers_lost<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         });
         lost.await.context("too few COMMITs came past")?;
         scene.note(format!("{times} commits whose answer was lost"));
+        Ok(())
+    }
+    .boxed()
+}
+
+/// Another server goes on in its place, under another address. What was
+/// committed is there: the standby has it before a commit is answered.
+fn promoted<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
+    async move {
+        let stand = scene.stand;
+        let observer = stand.observer().await?;
+        let primary = stand.postgres.target().context("nothing stands behind")?;
+        let standby = stand.start_standby().await?;
+        observer
+            .rows("ALTER SYSTEM SET synchronous_standby_names = '*'", &[])
+            .await?;
+        observer.rows("SELECT pg_reload_conf()", &[]).await?;
+        eventually(PATIENCE, || async {
+            let rows = observer
+                .rows(
+                    "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
+                    &[],
+                )
+                .await?;
+            anyhow::ensure!(!rows.is_empty(), "nobody follows");
+            Ok(())
+        })
+        .await
+        .context("the standby is not in step")?;
+        scene.acknowledged_more(4).await?;
+
+        let kill = stand.killer("postgres").await?;
+        let skip = usize::try_from(scene.dice().below(12))?;
+        stand
+            .postgres
+            .trap(COMMIT, When::AfterRequest, skip, 1, kill);
+        let killed = eventually(PATIENCE, || async { !stand.runs("postgres").await });
+        killed.await.context("no COMMIT came past")?;
+        stand.promote_standby().await?;
+        stand.postgres.stand_before(standby);
+        stand.postgres.reset();
+        scene.acknowledged_more(6).await?;
+        scene.sleep(3_000, 20_000).await;
+
+        // Back to where the faults after this one look for it.
+        stand.adopt_standby().await?;
+        stand.postgres.stand_before(primary);
+        stand.postgres.reset();
+        scene.note(
+            "killed right after a COMMIT was sent; the standby took over under another address",
+        );
         Ok(())
     }
     .boxed()
