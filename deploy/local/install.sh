@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the local stack and the build need, and nothing twice:
 #
-#   1. Debian packages: the C toolchain and headers, Postgres, Redis, kcat, faketime, Maven
+#   1. Debian packages: the C toolchain and headers, Postgres, Redis, kcat, Maven
 #   2. a Java runtime of version 21 or later, found or fetched
 #   3. Kafka and the Apicurio schema registry, verified by checksum
 #
@@ -63,8 +63,6 @@ missing_packages() {
     has_command redis-server || echo redis-server
     has_command redis-cli || echo redis-tools
     has_command kcat || echo kcat
-    # Tests give processes another time with it.
-    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || has_command faketime || echo faketime
     if [ ! -d "$lib/kafka-$KAFKA" ] || [ ! -d "$lib/apicurio-$APICURIO" ]; then
         has_command mvn || echo maven
     fi

@@ -1,6 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use platform_testkit::Proc;
@@ -8,69 +11,69 @@ use platform_testkit::Proc;
 use crate::{Fault, Scene, Stand};
 
 pub(super) const OF_THE_GATEWAY: Fault =
-    Fault::new("F20", "gateway's clock off by six minutes", of_the_gateway).needing(no_library);
+    Fault::new("F20", "gateway's clock off by six minutes", of_the_gateway).needing(no_compiler);
 pub(super) const OF_CONSUMERS: Fault =
-    Fault::new("F20", "consumers' clocks apart", of_consumers).needing(no_library);
+    Fault::new("F20", "consumers' clocks apart", of_consumers).needing(no_compiler);
 
-/// The library that tells a process another time, for programs with threads.
-fn library() -> Option<PathBuf> {
-    const PLACES: [&str; 4] = [
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-        "/usr/lib/faketime/libfaketimeMT.so.1",
-        "/usr/local/lib/faketime/libfaketimeMT.so.1",
-    ];
-    PLACES
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-}
+/// A library that tells its process another time.
+const SKEW: &str = include_str!("skew.c");
 
-fn no_library(_: &Stand) -> Option<String> {
-    library()
-        .is_none()
-        .then(|| "libfaketime is not installed".to_owned())
+fn no_compiler(_: &Stand) -> Option<String> {
+    let found = Command::new("cc").arg("--version").output().is_ok();
+    (!found).then(|| "there is no C compiler".to_owned())
 }
 
 /// A clock that can be set while its process runs.
 struct Clock {
-    file: PathBuf,
+    file: File,
+    environment: Vec<(String, String)>,
 }
 
 impl Clock {
-    fn new(dir: &Path, role: &str) -> Self {
-        Self {
-            file: dir.join(format!("{role}.clock")),
-        }
+    /// One that is right, for now.
+    fn new(dir: &Path, role: &str) -> anyhow::Result<Self> {
+        let path = |suffix: &str| dir.join(format!("{role}.clock{suffix}"));
+        let (source, library, skew) = (path(".c"), path(".so"), path(""));
+        std::fs::write(&source, SKEW)?;
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .output()?;
+        ensure!(
+            built.status.success(),
+            "cc: {}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        let file = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(&skew)?;
+        let clock = Self {
+            file,
+            environment: vec![
+                ("LD_PRELOAD".to_owned(), library.display().to_string()),
+                ("CLOCK_SKEW".to_owned(), skew.display().to_string()),
+            ],
+        };
+        clock.set(0)?;
+        Ok(clock)
     }
 
-    /// `+6m`, `-6m`, `+0`.
-    fn set(&self, offset: &str) -> anyhow::Result<()> {
-        Ok(std::fs::write(&self.file, format!("{offset}\n"))?)
-    }
-
-    fn environment(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let library = library().context("no libfaketime")?;
-        let set = |name: &str, value: String| (name.to_owned(), value);
-        Ok(vec![
-            set("LD_PRELOAD", library.display().to_string()),
-            set("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
-            set("FAKETIME_NO_CACHE", "1".to_owned()),
-            // Waiting goes by another clock, and is none of this.
-            set("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            set("DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ])
+    /// From now on it is ahead by so many minutes, or behind.
+    fn set(&self, minutes: i64) -> anyhow::Result<()> {
+        Ok(self.file.write_all_at(&(minutes * 60).to_ne_bytes(), 0)?)
     }
 }
 
 /// Starts a role anew that believes in this clock.
-async fn believing(scene: &Scene<'_>, role: &'static str, offset: &str) -> anyhow::Result<Clock> {
+async fn believing(scene: &Scene<'_>, role: &'static str, minutes: i64) -> anyhow::Result<Clock> {
     let mesh = &scene.stand.mesh;
     let settings = mesh.settings();
-    let clock = Clock::new(&settings.data_dir, role);
-    clock.set(offset)?;
+    let clock = Clock::new(&settings.data_dir, role)?;
+    clock.set(minutes)?;
     mesh.kill(role)?;
-    let mut process = Proc::spawn_with(role, settings, &clock.environment()?)?;
+    let mut process = Proc::spawn_with(role, settings, &clock.environment)?;
     process.ready().await?;
     mesh.adopt(role, process);
     Ok(clock)
@@ -80,25 +83,25 @@ async fn believing(scene: &Scene<'_>, role: &'static str, offset: &str) -> anyho
 /// with the same 401 as any forger. The clock steps under a running gateway.
 fn of_the_gateway<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let clock = believing(scene, "gateway", "+0").await?;
+        let clock = believing(scene, "gateway", 0).await?;
         scene.acknowledged_more(2).await?;
-        for offset in ["+6m", "-6m"] {
-            clock.set(offset)?;
+        for minutes in [6, -6] {
+            clock.set(minutes)?;
             // Whoever was on the way is through.
             scene.refused_more(4).await?;
             let before = scene.load.acknowledged();
             scene.refused_more(8).await?;
             let let_in = scene.load.acknowledged() - before;
             if let_in > 0 {
-                scene.wrong(format!("{let_in} let in at {offset}"));
+                scene.wrong(format!("{let_in} let in at {minutes} min"));
             }
             let reasons = refusals(scene).await?;
-            scene.note(format!("{offset}: {reasons}"));
-            clock.set("+0")?;
+            scene.note(format!("{minutes} min: {reasons}"));
+            clock.set(0)?;
             scene.acknowledged_more(2).await?;
         }
         // One step back within the tolerance: nothing is ordered by the clock.
-        clock.set("-2m")?;
+        clock.set(-2)?;
         scene.acknowledged_more(3).await?;
         scene.stand.kill_role("gateway").await
     }
@@ -121,19 +124,19 @@ async fn refusals(scene: &Scene<'_>) -> anyhow::Result<String> {
     Ok(lines.join(" "))
 }
 
-const SKEWS: [(&str, &str); 5] = [
-    ("projections", "+6m"),
-    ("federation", "-6m"),
-    ("workflow", "+6m"),
-    ("agents", "-6m"),
-    ("sync", "-6m"),
+const SKEWS: [(&str, i64); 5] = [
+    ("projections", 6),
+    ("federation", -6),
+    ("workflow", 6),
+    ("agents", -6),
+    ("sync", -6),
 ];
 
 /// Order is that of offsets and versions, and no clock's.
 fn of_consumers<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        for (role, offset) in SKEWS {
-            believing(scene, role, offset).await?;
+        for (role, minutes) in SKEWS {
+            believing(scene, role, minutes).await?;
         }
         scene.acknowledged_more(6).await?;
         scene.sleep(1_000, 15_000).await;
@@ -142,7 +145,7 @@ fn of_consumers<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         }
         let told: Vec<String> = SKEWS
             .iter()
-            .map(|(role, offset)| format!("{role} {offset}"))
+            .map(|(role, minutes)| format!("{role} {minutes:+} min"))
             .collect();
         scene.note(told.join(", "));
         Ok(())
