@@ -1,7 +1,5 @@
 //! What types cannot say about a setting.
 
-use std::net::IpAddr;
-
 use crate::{ClientCertificates, Error, Http, Kafka, ListenerTls, RateLimits, Settings, Tls};
 
 pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
@@ -138,7 +136,6 @@ pub(crate) fn settings(settings: &Settings) -> Result<(), Error> {
         "gateway.batch_max_events",
         settings.gateway.batch_max_events as u64,
     )?;
-    networks("outbound.allow", &settings.outbound.allow)?;
     let threshold = settings.federation.merge_threshold;
     if !(0.0..=1.0).contains(&threshold) {
         return invalid(
@@ -342,30 +339,6 @@ fn listener(section: &'static str, tls: &ListenerTls) -> Result<(), Error> {
             section,
             "client_names are names in certificates: set client_certificates".to_owned(),
         );
-    }
-    Ok(())
-}
-
-fn networks(key: &'static str, text: &str) -> Result<(), Error> {
-    for network in text
-        .split(',')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
-        let fits = network.split_once('/').is_some_and(|(address, bits)| {
-            let most = match address.parse::<IpAddr>() {
-                Ok(address) if address.is_ipv4() => 32,
-                Ok(_) => 128,
-                Err(_) => return false,
-            };
-            bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-        });
-        if !fits {
-            return invalid(
-                key,
-                format!("`{network}` is not a network such as 10.0.0.0/8"),
-            );
-        }
     }
     Ok(())
 }

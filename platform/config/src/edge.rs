@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::settings::{optional_path, optional_text};
@@ -109,6 +110,16 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect())
+}
+
+/// Networks such as `10.0.0.0/8`, separated by commas.
+pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let read = |name: &String| {
+        name.parse().map_err(|_| {
+            serde::de::Error::custom(format!("`{name}` is not a network such as 10.0.0.0/8"))
+        })
+    };
+    names(deserializer)?.iter().map(read).collect()
 }
 
 /// `source=rate/burst` or `source=rate`, separated by commas.

@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use crate::edge::{Http, ListenerTls, RateLimits, Tls};
+use crate::edge::{Http, ListenerTls, RateLimits, Tls, networks};
 use crate::secret::{Secret, without_password};
 use crate::{Error, check, layers};
 
@@ -179,6 +180,9 @@ pub struct Gateway {
     /// How senders see the gateway, for schemes that sign the full address.
     #[serde(deserialize_with = "optional_text")]
     pub public_url: Option<String>,
+    /// Whose word on whom they forward is taken.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
     pub max_body_bytes: usize,
     pub request_timeout_ms: u64,
     /// How far a signed timestamp may be from now, either way.
@@ -201,8 +205,8 @@ pub struct Gateway {
 /// Where what was registered may be called.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Outbound {
-    /// Networks such as `10.0.0.0/8`, separated by commas.
-    pub allow: String,
+    #[serde(deserialize_with = "networks")]
+    pub allow: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

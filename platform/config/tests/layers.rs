@@ -117,6 +117,16 @@ fn a_bad_value_names_its_key() {
             ("AGENTMESH__GATEWAY__LISTEN", "nowhere"),
             "gateway.listen",
         ),
+        (
+            "",
+            ("AGENTMESH__OUTBOUND__ALLOW", "127.0.0.1"),
+            "outbound.allow",
+        ),
+        (
+            "[gateway]\ntrusted_proxies = \"10.0.0.0/33\"",
+            ("X", ""),
+            "gateway.trusted_proxies",
+        ),
         ("", ("AGENTMESH__GATEWAY", "x"), "gateway"),
         (
             "",

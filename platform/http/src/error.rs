@@ -22,8 +22,6 @@ pub enum Error {
     Unusable { path: PathBuf, reason: String },
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
-    #[error("outbound.allow cannot be used")]
-    Outbound(#[from] crate::NotANetwork),
 }
 
 impl Error {

@@ -19,8 +19,10 @@ pub use error::Error;
 pub use health::{Component, ComponentState, Readiness};
 pub use observe::AccessFields;
 pub use ops::serve_ops;
-pub use outbound::{NotANetwork, NotPermitted, Outbound};
+pub use outbound::{NotPermitted, Outbound};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem};
 pub use reqwest;
-pub use server::{Limits, Listener, bind, layered, listen, network, redirect_to, serve};
+pub use server::{
+    ClientAddress, Limits, Listener, bind, layered, listen, network, redirect_to, serve,
+};
 pub use tls::{CertificateInfo, ClientIdentity};

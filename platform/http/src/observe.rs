@@ -1,19 +1,19 @@
 //! The span, the duration, the line in the access log and the error body of
 //! every request.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::body::HttpBody as _;
-use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{gauge, histogram};
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::Problem;
+use crate::{ClientAddress, Problem};
 
 /// A rejection's text longer than this is not worth showing.
 const DETAIL_LIMIT: usize = 2_048;
@@ -32,7 +32,7 @@ struct Asked {
     server: &'static str,
     method: &'static str,
     route: String,
-    client: Option<SocketAddr>,
+    client: Option<IpAddr>,
     version: axum::http::Version,
     bytes: Option<u64>,
 }
@@ -64,8 +64,8 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
         route: route.clone(),
         client: request
             .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|ConnectInfo(address)| *address),
+            .get()
+            .map(|ClientAddress(address)| *address),
         version: request.version(),
         bytes: request.body().size_hint().exact(),
     };
@@ -105,7 +105,7 @@ fn log(asked: &Asked, response: &Response, took: Duration) {
                 http.request.body.bytes = asked.bytes,
                 http.response.body.bytes = response.body().size_hint().exact(),
                 duration_ms = took.as_secs_f64() * 1e3,
-                client.address = asked.client.map(|client| client.ip().to_string()),
+                client.address = asked.client.map(|client| client.to_string()),
                 network.protocol = ?asked.version,
                 tenant.id = fields.tenant,
                 source.id = fields.source,

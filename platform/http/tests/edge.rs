@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_http::axum::Router;
+use platform_http::axum::extract::Extension;
 use platform_http::axum::extract::Request;
 use platform_http::axum::response::{IntoResponse, Response};
 use platform_http::axum::routing::{get, post};
 use platform_http::{
-    ClientOptions, Limits, Problem, Readiness, bind, client, listen, read_body, redirect_to, serve,
+    ClientAddress, ClientOptions, Limits, Problem, Readiness, bind, client, listen, read_body,
+    redirect_to, serve,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -71,9 +73,14 @@ impl Server {
 fn router() -> Router {
     Router::new()
         .route("/", get(|| async { "here" }))
+        .route("/who", get(who))
         .route("/length", post(length))
         .route("/json", post(json_only))
         .route("/large", get(|| async { vec![b'x'; LARGE] }))
+}
+
+async fn who(Extension(ClientAddress(address)): Extension<ClientAddress>) -> String {
+    address.to_string()
 }
 
 async fn length(request: Request) -> Result<String, Problem> {
@@ -207,6 +214,23 @@ async fn a_connection_too_many_from_one_address_is_closed() {
     while !server.raw(request).await.ends_with("here") {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_connect_for_many_and_says_for_whom() {
+    let limits = |trusted: &[&str]| Limits {
+        connections_per_address: 1,
+        trusted_proxies: trusted.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Limits::default()
+    };
+    let request = b"GET /who HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n";
+    let behind = Server::start(limits(&["127.0.0.0/8"])).await;
+    let _kept = behind.connect().await;
+    let answer = behind.raw(request).await;
+    assert!(answer.ends_with("\r\n\r\n203.0.113.7"), "{answer}");
+    let facing = Server::start(limits(&["10.0.0.0/8"])).await;
+    let answer = facing.raw(request).await;
+    assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
 }
 
 #[tokio::test]

@@ -224,7 +224,7 @@ async fn what_may_be_repeated_is_told_from_what_may_not() {
 
 /// Agent servers of these tests listen on loopback.
 fn local() -> platform_http::Outbound {
-    platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()
+    platform_http::Outbound::new(vec!["127.0.0.0/8".parse().unwrap()])
 }
 
 #[tokio::test]

@@ -213,6 +213,12 @@ fn binary() -> anyhow::Result<PathBuf> {
     })
 }
 
+/// A list as one setting.
+fn joined(items: &[impl ToString]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(",")
+}
+
 /// What of the settings differs from test to test, as the environment that
 /// makes the binary load the same.
 fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
@@ -284,7 +290,11 @@ fn environment(settings: &Settings) -> Vec<(OsString, OsString)> {
     if let Some(url) = &s.gateway.public_url {
         set("gateway.public_url", url);
     }
-    set("outbound.allow", &s.outbound.allow);
+    set(
+        "gateway.trusted_proxies",
+        &joined(&s.gateway.trusted_proxies),
+    );
+    set("outbound.allow", &joined(&s.outbound.allow));
     set("registry.listen", &s.registry.listen.to_string());
     set("policy.listen", &s.policy.listen.to_string());
     set("federation.listen", &s.federation.listen.to_string());

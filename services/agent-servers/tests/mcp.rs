@@ -62,7 +62,10 @@ async fn call(
 async fn each_agent_answers_with_structured_content() {
     let shutdown = CancellationToken::new();
     let base = serve(&shutdown).await;
-    let client = McpClient::new(platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()).unwrap();
+    let client = McpClient::new(platform_http::Outbound::new(vec![
+        "127.0.0.0/8".parse().unwrap(),
+    ]))
+    .unwrap();
     let cases = [
         (
             "chatgpt-customer-support",
@@ -101,7 +104,10 @@ async fn each_agent_answers_with_structured_content() {
 async fn a_repeat_under_its_key_gets_the_answer_it_got() {
     let shutdown = CancellationToken::new();
     let endpoint = format!("{}/chatgpt-customer-support/mcp", serve(&shutdown).await);
-    let client = McpClient::new(platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()).unwrap();
+    let client = McpClient::new(platform_http::Outbound::new(vec![
+        "127.0.0.0/8".parse().unwrap(),
+    ]))
+    .unwrap();
     let first = json!({"ticket": ticket()});
     let mut later = first.clone();
     // By the time of the repeat the history has grown; the answer has not changed.
@@ -124,7 +130,10 @@ async fn a_repeat_under_its_key_gets_the_answer_it_got() {
 async fn calls_that_do_not_fit_are_refused() {
     let shutdown = CancellationToken::new();
     let endpoint = format!("{}/chatgpt-customer-support/mcp", serve(&shutdown).await);
-    let client = McpClient::new(platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()).unwrap();
+    let client = McpClient::new(platform_http::Outbound::new(vec![
+        "127.0.0.0/8".parse().unwrap(),
+    ]))
+    .unwrap();
     let error = call(&client, &endpoint, "transfer_money", json!({}), "a")
         .await
         .unwrap_err();
@@ -151,7 +160,10 @@ async fn a_server_that_comes_back_is_reached_again() {
     let shutdown = CancellationToken::new();
     let base = serve(&shutdown).await;
     let endpoint = format!("{base}/chatgpt-customer-support/mcp");
-    let client = McpClient::new(platform_http::Outbound::new(["127.0.0.0/8"]).unwrap()).unwrap();
+    let client = McpClient::new(platform_http::Outbound::new(vec![
+        "127.0.0.0/8".parse().unwrap(),
+    ]))
+    .unwrap();
     let arguments = json!({"ticket": ticket()});
     call(&client, &endpoint, "handle_ticket", arguments.clone(), "a")
         .await

@@ -41,8 +41,7 @@ pub async fn run(
     let credential = settings.identity.root_key.clone();
     let federation =
         Federation::new(&settings.agents, &settings.tls, credential).map_err(Error::Http)?;
-    let outbound = platform_http::Outbound::from_setting(&settings.outbound.allow)
-        .map_err(|error| Error::Http(error.into()))?;
+    let outbound = platform_http::Outbound::new(settings.outbound.allow.clone());
     let caller = Caller::new(McpClient::new(outbound).map_err(Error::Mcp)?);
     let stop_view = CancellationToken::new();
     let (view, follower) = RegistryView::follow(&settings, registry.clone(), stop_view.clone());

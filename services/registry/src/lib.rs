@@ -50,8 +50,7 @@ pub async fn run(
     let pool = Pool::connect(&settings.postgres).map_err(Error::Postgres)?;
     let producer = Producer::new(&settings.kafka).map_err(Error::Log)?;
     let schema_registry = SchemaRegistry::new(&settings.schema_registry).map_err(Error::Log)?;
-    let outbound = platform_http::Outbound::from_setting(&settings.outbound.allow)
-        .map_err(platform_http::Error::from)?;
+    let outbound = platform_http::Outbound::new(settings.outbound.allow.clone());
     let listener = platform_http::listen(
         "registry",
         settings.registry.listen,

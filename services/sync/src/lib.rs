@@ -39,8 +39,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let component = readiness.component("sync");
     let vault = Vault::from_settings(&settings.secrets, &settings.data_dir)?;
-    let outbound = platform_http::Outbound::from_setting(&settings.outbound.allow)
-        .map_err(platform_http::Error::from)?;
+    let outbound = platform_http::Outbound::new(settings.outbound.allow.clone());
     let schema_registry = SchemaRegistry::new(&settings.schema_registry)?;
     let pool = Pool::connect(&settings.postgres)?;
     let producer = Producer::new(&settings.kafka)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use hyper::body::{Body as _, Incoming};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::debug;
 
+use super::forwarded::{ClientAddress, client_address};
 use super::guarded::{Guarded, Tail};
 use super::pace::Paced;
 use super::{Limits, Refused};
@@ -232,7 +233,9 @@ fn service(
         // The buffer bounds what is held, but a whole head may come in one read.
         let too_large = head_bytes(&request) > server.limits.header_bytes;
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(ConnectInfo(peer));
+        let trusted = &server.limits.trusted_proxies;
+        let address = client_address(peer.ip(), &parts.headers, trusted);
+        parts.extensions.insert(ClientAddress(address));
         if let Some(client) = &client {
             parts.extensions.insert(client.clone());
         }

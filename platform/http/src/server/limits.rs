@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use ipnet::IpNet;
 use platform_config::Http;
 
 /// What one server grants to those who connect.
@@ -21,6 +22,9 @@ pub struct Limits {
     /// Connections at once from one address, of IPv6 from one /64; more are
     /// closed at once. 0: as many as there are.
     pub connections_per_address: usize,
+    /// From where connections are not counted by address, and `X-Forwarded-For`
+    /// says who is asking.
+    pub trusted_proxies: Vec<IpNet>,
     /// Requests after which a connection is closed.
     pub requests_per_connection: u64,
     /// Age at which a connection is closed, after the answers under way.
@@ -53,6 +57,7 @@ impl Default for Limits {
             headers: 100,
             connections: 10_000,
             connections_per_address: 0,
+            trusted_proxies: Vec::new(),
             requests_per_connection: 100_000,
             connection_age: Duration::from_secs(3_600),
             body_bytes_per_second: 256,

@@ -1,5 +1,6 @@
 mod addresses;
 mod connection;
+mod forwarded;
 mod guarded;
 mod limits;
 mod listener;
@@ -31,6 +32,7 @@ use crate::observe::{errors_as_problems, no_sniffing, observe};
 use crate::{Error, Problem};
 
 pub use addresses::network;
+pub use forwarded::ClientAddress;
 pub use limits::Limits;
 pub use listener::{Listener, bind, listen};
 pub(crate) use pace::BodyError;
@@ -38,6 +40,7 @@ pub use redirect::redirect_to;
 
 use addresses::Addresses;
 use connection::Server;
+use forwarded::is_trusted;
 
 /// How long handshakes that have begun are waited for when the port is given
 /// up: a client's answer to our part of one takes a round trip.
@@ -111,9 +114,15 @@ pub async fn serve(
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
-        let Some(counted) = addresses.count(peer.ip()) else {
-            server.refused("address");
-            continue;
+        let counted = if is_trusted(peer.ip(), &server.limits.trusted_proxies) {
+            None
+        } else {
+            let counted = addresses.count(peer.ip());
+            if counted.is_none() {
+                server.refused("address");
+                continue;
+            }
+            counted
         };
         let (server, tls, cut) = (server.clone(), tls.clone(), cut.clone());
         tracker.spawn(async move {

@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn hubspot(base_url: &str) -> HubSpot {
     {
-        let local = platform_http::Outbound::new(["127.0.0.0/8"]).unwrap();
+        let local = platform_http::Outbound::new(vec!["127.0.0.0/8".parse().unwrap()]);
         HubSpot::new(
             "crm",
             base_url,
