@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use domain_kernel::{ExecutionId, TenantId};
 use platform_config::Settings;
+use platform_http::Problem;
 use platform_identity::{Identity, Used};
 use platform_log::{Encoder, Producer};
 use platform_postgres::Pool;
@@ -10,12 +11,13 @@ use platform_redis::{Batch, Redis};
 use platform_vault::Vault;
 use projections_registry_view::RegistryView;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
 use crate::invoke::Results;
-use crate::limits::{Admission, RateLimits};
+use crate::limits::{Admission, Admitted, RateLimits};
 use crate::refusals::{Recording, Refusals};
 use crate::sources::Sources;
 
@@ -170,15 +172,20 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Notes, behind the answer, what was asked a moment ago: the read model is
-    /// a moment behind.
-    pub(crate) fn note_asked(&self, id: ExecutionId, tenant: &TenantId) {
+    /// Leave to handle one more request that ends on the log.
+    pub(crate) fn admit(&self) -> Result<Admitted, Problem> {
+        self.admission.admit(self.appender.queued())
+    }
+
+    /// Notes what was asked a moment ago: the read model is a moment behind.
+    /// Only who is about to tell the address need wait for it.
+    pub(crate) fn note_asked(&self, id: ExecutionId, tenant: &TenantId) -> JoinHandle<()> {
         let (redis, key) = (self.redis.clone(), asked_key(id));
         let tenant = tenant.as_str().to_owned();
         tokio::spawn(async move {
             // Without it the address is told nothing for a moment longer.
             let _ = redis.set(&key, tenant, Some(ASKED_FOR)).await;
-        });
+        })
     }
 
     /// Whose question it was, if it was asked a moment ago.

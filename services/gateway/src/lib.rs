@@ -200,6 +200,7 @@ async fn redirect(
 fn limits(settings: &Settings) -> Limits {
     Limits {
         body_bytes: settings.gateway.max_body_bytes,
+        trusted_proxies: settings.gateway.trusted_proxies.clone(),
         // Reading and appending have deadlines of their own, which answer
         // better; this one is for what nobody thought of.
         request: Duration::from_millis(settings.gateway.request_timeout_ms) * 3,

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use platform_http::axum::Router;
+use platform_http::axum::middleware::from_fn_with_state;
 use platform_http::axum::routing::{get, post};
 
 use crate::gateway::Gateway;
-use crate::{condition, ingest, invoke, openapi, status};
+use crate::{condition, ingest, invoke, limits, openapi, status};
 
 /// All that strangers can reach. Senders are known by their signatures, users
 /// by their credentials.
@@ -25,4 +26,5 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     platform_identity::protect(users, &gateway.identity)
         .merge(senders)
         .route("/openapi.json", get(openapi::document))
+        .layer(from_fn_with_state(gateway, limits::guard))
 }

@@ -7,146 +7,19 @@ mod bench;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bench::users::{INVOKE, TENANT, answer, asked, bench, call, key};
 use bench::{Answer, Bench, PATIENCE, Running, SECRET, now, sign};
 use domain_delivery::DeliveryEvent;
-use domain_execution::{
-    ExecutionEvent, ExecutionRequest, ExecutionRequested, ExecutionStarted, ExecutionSucceeded,
-};
-use domain_kernel::{EventId, Json, Metadata, Recorded};
-use domain_registry::{Agent, Key, Policy, Resource};
 use platform_http::reqwest::{Method, StatusCode};
-use platform_identity::{Minted, mint};
+use platform_identity::Minted;
 use platform_postgres::Pool;
 use platform_projector::{Deps, ReadinessSink, run_projection};
 use platform_redis::{Redis, Script};
 use platform_testkit::eventually;
 use projections_audit::AuditProjection;
-use schemas::{Executions, Results};
+use schemas::Executions;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-
-const POLICY: &str = r#"package mesh.invoke
-
-allow if not bad_mood
-
-bad_mood if input.arguments.mood == "bad"
-
-reasons contains "bad mood" if bad_mood
-"#;
-
-const INVOKE: &str = "/v1/agents/helper/invoke";
-
-async fn bench(name: &str) -> Bench {
-    let bench = Bench::new(name).await;
-    let agent = Agent {
-        name: "Helper".to_owned(),
-        endpoint: "http://127.0.0.1:1/mcp".to_owned(),
-        tools: vec!["help".to_owned()],
-        timeout_ms: 30_000,
-    };
-    bench
-        .register("acme", "helper", Resource::Agent(agent))
-        .await;
-    let policy = Policy {
-        modules: vec![("invoke.rego".to_owned(), POLICY.to_owned())],
-        data: Json::from_text("{}"),
-    };
-    bench
-        .register("acme", "invoke", Resource::Policy(policy))
-        .await;
-    bench
-}
-
-async fn key(bench: &Bench, tenant: &str, id: &str, scopes: &[&str]) -> Minted {
-    let minted = mint(id);
-    let key = Key {
-        subject: format!("{id}-user"),
-        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        secret_sha256: minted.secret_sha256.clone(),
-        expires_at: None,
-    };
-    bench.register(tenant, id, Resource::Key(key)).await;
-    minted
-}
-
-async fn call(
-    gateway: &Running,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    let mut request = gateway
-        .client
-        .request(method, format!("{}{path}", gateway.base))
-        .header("content-type", "application/json")
-        .body(body.to_owned());
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = request.send().await.unwrap();
-    Answer {
-        status: response.status(),
-        headers: response.headers().clone(),
-        text: response.text().await.unwrap(),
-    }
-}
-
-/// What users asked, once `count` of it stands on the log.
-async fn asked(bench: &Bench, count: usize) -> Vec<Recorded<ExecutionRequested>> {
-    let looking = eventually(PATIENCE, || async {
-        let events = bench.events::<Executions>().await;
-        (events.len() >= count).then_some(events)
-    });
-    let events = looking.await.unwrap();
-    events
-        .into_iter()
-        .filter_map(|recorded| match recorded.event.clone() {
-            ExecutionRequest::Requested(requested) => Some(recorded.map(|_| requested)),
-            ExecutionRequest::Cancelled(_) => None,
-        })
-        .collect()
-}
-
-/// Answers as the agents role does.
-async fn answer(bench: &Bench, request: &Recorded<ExecutionRequested>, output: &str) {
-    let asked = &request.event;
-    let started = ExecutionEvent::Started(ExecutionStarted {
-        execution_id: asked.execution_id,
-        workflow_id: asked.workflow_id,
-        step: asked.step.clone(),
-        agent_id: asked.agent_id.clone(),
-        tool: asked.tool.clone(),
-        shown: Vec::new(),
-        arguments_sha256: String::new(),
-        attempt: 1,
-    });
-    let succeeded = ExecutionEvent::Succeeded(ExecutionSucceeded {
-        execution_id: asked.execution_id,
-        workflow_id: asked.workflow_id,
-        step: asked.step.clone(),
-        compensation: false,
-        agent_id: asked.agent_id.clone(),
-        output: Json::from_text(output),
-        model: "played".to_owned(),
-        duration_ms: 1,
-    });
-    let mut records = Vec::new();
-    for (event, version) in [(started, 1), (succeeded, 2)] {
-        let meta = Metadata {
-            id: EventId::follows(request.meta.id, "answer", version),
-            causation: Some(request.meta.id),
-            version: version as u64,
-            source: "/agentmesh/agents".to_owned(),
-            ..request.meta.clone()
-        };
-        let recorded = Recorded { meta, event };
-        records.push(bench.encoder.encode::<Results>(&recorded).unwrap());
-    }
-    bench.producer.append_all(records).await.unwrap();
-}
-
-const TENANT: (&str, &str) = ("mesh-tenant", "acme");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_over_the_log_to_whichever_gateway_was_asked() {

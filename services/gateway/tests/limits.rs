@@ -5,18 +5,20 @@ mod bench;
 
 use std::time::Duration;
 
-use bench::{Bench, Running};
+use bench::users::{INVOKE, TENANT, asked, call, key};
+use bench::{Answer, Bench, PATIENCE, Running};
 use futures::future::join_all;
-use platform_http::reqwest::StatusCode;
+use platform_http::reqwest::{Method, StatusCode};
 use platform_postgres::Pool;
 use platform_projector::migrate_projection;
 use platform_redis::Redis;
+use platform_testkit::eventually;
 use projections_deliveries::DeliveriesProjection;
 
 const BODY: &str = r#"{"event_type":"ticket.created","subject":"ada"}"#;
 
 /// Delivers until something is refused; how many went in before.
-async fn until_refused(gateway: &Running, prefix: &str, at_most: usize) -> (usize, bench::Answer) {
+async fn until_refused(gateway: &Running, prefix: &str, at_most: usize) -> (usize, Answer) {
     for number in 0..at_most {
         let answer = gateway.deliver(&format!("{prefix}_{number}"), BODY).await;
         if answer.status != StatusCode::ACCEPTED {
@@ -24,6 +26,22 @@ async fn until_refused(gateway: &Running, prefix: &str, at_most: usize) -> (usiz
         }
     }
     panic!("{at_most} deliveries were all accepted");
+}
+
+/// How many were taken, the others having been told to come again.
+fn some_taken(answers: &[Answer]) -> usize {
+    let mut taken = 0;
+    for answer in answers {
+        if answer.status == StatusCode::ACCEPTED {
+            taken += 1;
+            continue;
+        }
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.problem(), "overloaded");
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    assert!((1..answers.len()).contains(&taken), "{taken} were taken");
+    taken
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +126,84 @@ async fn an_address_is_stopped_before_anything_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_each_sender_has_its_own_budget() {
+    let bench = Bench::new("limits_proxy").await;
+    let gateway = bench
+        .start_with(|settings| {
+            settings.gateway.rate_limits.address_per_s = 0.05;
+            settings.gateway.rate_limits.address_burst = 1;
+            settings.gateway.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        })
+        .await;
+    for (forwarded, status) in [
+        ("203.0.113.7", StatusCode::OK),
+        // What the sender wrote itself gives it no other budget.
+        ("198.51.100.1, 203.0.113.7", StatusCode::TOO_MANY_REQUESTS),
+        ("203.0.113.8, 127.0.0.2", StatusCode::OK),
+    ] {
+        let headers = [("x-forwarded-for", forwarded)];
+        let answer = call(&gateway, Method::GET, "/openapi.json", &headers, "").await;
+        assert_eq!(answer.status, status, "{forwarded}");
+        assert_eq!(answer.headers["ratelimit-policy"], "\"address\";q=1;w=20");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_agents_too_often_is_told_when_to_come_back() {
+    let bench = bench::users::bench("limits_invoke").await;
+    let [ada, bob] = [
+        key(&bench, "acme", "ada", &["invoke"]).await,
+        key(&bench, "acme", "bob", &["invoke"]).await,
+    ];
+    let gateway = bench
+        .start_with(|settings| {
+            settings.identity.required = true;
+            settings.gateway.rate_limits.address_per_s = 1_000.0;
+            settings.gateway.rate_limits.tenant_per_s = 0.05;
+            settings.gateway.rate_limits.tenant_burst = 3;
+            settings.gateway.rate_limits.key_per_s = 0.05;
+            settings.gateway.rate_limits.key_burst = 2;
+        })
+        .await;
+    let ask = |credential: String| {
+        let gateway = &gateway;
+        async move {
+            let authorization = format!("Bearer {credential}");
+            let headers = [
+                ("authorization", &*authorization),
+                ("prefer", "respond-async"),
+            ];
+            call(gateway, Method::POST, INVOKE, &headers, "{}").await
+        }
+    };
+    let first = ask(ada.text.clone()).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
+    assert_eq!(
+        first.headers["ratelimit-policy"],
+        "\"address\";q=1000;w=1, \"tenant\";q=3;w=60, \"key\";q=2;w=40"
+    );
+    // Who shows nothing is charged to nobody but its address.
+    let stranger = ask("amk_ada_guessed".to_owned()).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        stranger.headers["ratelimit-policy"],
+        "\"address\";q=1000;w=1"
+    );
+    assert_eq!(ask(ada.text.clone()).await.status, StatusCode::ACCEPTED);
+    for (credential, policy) in [(&ada, "key"), (&bob, "tenant")] {
+        let refused = ask(credential.text.clone()).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.problem(), "rate-limited");
+        assert_eq!(refused.json()["policy"], policy);
+        let wait = refused.headers["retry-after"].to_str().unwrap();
+        assert!((1..=20).contains(&wait.parse::<u64>().unwrap()), "{wait}");
+    }
+    assert_eq!(asked(&bench, 2).await.len(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_share_a_budget_and_keep_it_alone_while_redis_is_away() {
     let bench = Bench::new("limits_shared").await;
     let limited = |settings: &mut platform_config::Settings| {
@@ -175,18 +271,37 @@ async fn what_is_more_than_can_be_taken_is_turned_away_unread() {
         async move { gateway.deliver(&format!("msg_{number}"), BODY).await }
     }))
     .await;
-    let mut taken = 0;
-    for answer in answers {
-        if answer.status == StatusCode::ACCEPTED {
-            taken += 1;
-            continue;
-        }
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.problem(), "overloaded");
-        assert_eq!(answer.headers["retry-after"], "1");
-    }
-    assert!((1..20).contains(&taken), "{taken} were taken");
+    some_taken(&answers);
     let again = gateway.deliver("msg_again", BODY).await;
     assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_turned_away_like_deliveries_and_keep_none_out_while_they_wait() {
+    let bench = bench::users::bench("limits_invoke_admission").await;
+    let gateway = bench
+        .start_with(|settings| settings.gateway.max_concurrent_requests = 1)
+        .await;
+    let later = [TENANT, ("prefer", "respond-async")];
+    let answers = join_all((0..20).map(|_| call(&gateway, Method::POST, INVOKE, &later, "{}")));
+    let taken = some_taken(&answers.await);
+    assert_eq!(asked(&bench, taken).await.len(), taken);
+
+    // Nobody answers this one, and there is room for one request only.
+    let headers = [TENANT, ("prefer", "wait=60")];
+    let waiting = call(&gateway, Method::POST, INVOKE, &headers, "{}");
+    let delivering = async {
+        asked(&bench, taken + 1).await;
+        let accepted = eventually(PATIENCE, || async {
+            let answer = gateway.deliver("meanwhile", BODY).await;
+            (answer.status == StatusCode::ACCEPTED).then_some(())
+        });
+        accepted.await.unwrap();
+    };
+    tokio::select! {
+        answer = waiting => panic!("{} {}", answer.status, answer.text),
+        () = delivering => {}
+    }
     gateway.stop().await;
 }

@@ -3,7 +3,6 @@
 //! result; together they cost one check, one question to each store, and one
 //! wait for the log.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason};
 use domain_kernel::{Actor, CorrelationId};
 use platform_http::axum::Json;
 use platform_http::axum::extract::rejection::PathRejection;
-use platform_http::axum::extract::{ConnectInfo, Path, Request, State};
+use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
@@ -75,22 +74,26 @@ pub(crate) async fn batch(
     request: Request,
 ) -> Response {
     let source_id = source_id.map(|Path(id)| id).unwrap_or_default();
-    match handle(&gateway, &source_id, request).await {
+    let mut told = Told::default();
+    let mut response = match handle(&gateway, &source_id, request, &mut told).await {
         Ok(response) => response,
         Err(problem) => {
             metrics::answered(problem.slug);
             problem.into_response()
         }
-    }
+    };
+    response.extensions_mut().insert(told);
+    response
 }
 
-async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<Response, Problem> {
+async fn handle(
+    gateway: &Gateway,
+    source_id: &str,
+    request: Request,
+    told: &mut Told,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let _admitted = gateway.admission.admit(gateway.appender.queued())?;
-    let mut told = Told::default();
-    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        gateway.rate_limits.address(peer.ip(), &mut told)?;
-    }
+    let _admitted = gateway.admit()?;
     let (form, delivered) = receive(gateway, &parts, body).await?;
     let Asked::Delivery(known) = authenticate(gateway, source_id, &parts, &delivered)? else {
         return Err(problems::not_authentic());
@@ -103,7 +106,7 @@ async fn handle(gateway: &Gateway, source_id: &str, request: Request) -> Result<
     // A batch is one request to the limits: how much it may hold has a limit of its own.
     let charged = gateway
         .rate_limits
-        .authenticated(&source, &authentic.key_id, &mut told);
+        .authenticated(&source, &authentic.key_id, told);
     charged.await?;
     // Tells whoever proves deliveries again that the signature was over more.
     authentic

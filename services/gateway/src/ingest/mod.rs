@@ -9,7 +9,6 @@ pub(crate) mod json;
 pub(crate) mod limit;
 mod policy;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use bytes::Bytes;
 use domain_delivery::{AuthMethod, DeliveryAccepted, DeliveryRefused, RefusalReason, RequestLine};
 use domain_kernel::{Actor, CorrelationId, Timestamp};
 use platform_http::axum::extract::rejection::PathRejection;
-use platform_http::axum::extract::{ConnectInfo, Path, Request, State};
+use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
@@ -112,7 +111,7 @@ pub(crate) async fn ingest(
             problem.into_response()
         }
     };
-    told.headers(response.headers_mut());
+    response.extensions_mut().insert(told);
     response.extensions_mut().insert(access);
     response
 }
@@ -136,10 +135,7 @@ async fn handle(
     access: &mut AccessFields,
 ) -> Result<Accepted, Problem> {
     let (parts, body) = request.into_parts();
-    let _admitted = gateway.admission.admit(gateway.appender.queued())?;
-    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        gateway.rate_limits.address(peer.ip(), told)?;
-    }
+    let _admitted = gateway.admit()?;
     let delivered = receive(gateway, &parts, body).await?;
     let known = match authenticate(gateway, source_id, &parts, &delivered)? {
         Asked::Delivery(known) => known,

@@ -18,6 +18,7 @@ use super::events::Progress;
 use crate::answers::Given;
 use crate::gateway::Gateway;
 use crate::ingest::{Context, NotAppended};
+use crate::limits::Admitted;
 use crate::refusals::SOURCE;
 use crate::{metrics, problems};
 
@@ -25,6 +26,8 @@ use crate::{metrics, problems};
 pub(crate) const POLICY_PATH: &str = "mesh/invoke";
 /// How long an agent has where the caller does not say.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long who is told the address waits for it to be known.
+const NOTED: Duration = Duration::from_millis(250);
 
 /// How it ended: an answer to keep.
 pub(super) struct Carried {
@@ -40,6 +43,7 @@ pub(super) struct Carried {
 pub(super) async fn carry(
     gateway: &Gateway,
     question: &Question,
+    admitted: Admitted,
     progress: &mpsc::Sender<Progress>,
 ) -> Result<Carried, Problem> {
     let began = Instant::now();
@@ -90,12 +94,16 @@ pub(super) async fn carry(
         })
         .await
         .map_err(not_appended)?;
+    // Who waits for an agent keeps no delivery out.
+    drop(admitted);
     info!(execution.id = %question.execution_id, agent.id = %question.agent_id, "question asked");
-    gateway.note_asked(question.execution_id, &question.tenant);
+    let noted = gateway.note_asked(question.execution_id, &question.tenant);
     let status_url = status_url(gateway, question);
     // A listener that is slow is not waited for: it gets the last word anyway.
     let _ = progress.try_send(Progress::accepted(question.execution_id, &status_url));
     let Some(wait) = question.wait else {
+        // Without it the address is told nothing for a moment longer.
+        let _ = tokio::time::timeout(NOTED, noted).await;
         return Ok(pending(question, &status_url));
     };
     let until = began + wait;

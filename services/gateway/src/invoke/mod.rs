@@ -33,6 +33,7 @@ pub use results::Results;
 use crate::answers::{Claimed, Given, IdempotencyKey, Lease};
 use crate::gateway::Gateway;
 use crate::ingest::{json, limit};
+use crate::limits::{Admitted, Told};
 use crate::{metrics, problems};
 use ask::{Ask, Wanted};
 use carry::Carried;
@@ -88,13 +89,16 @@ pub(crate) async fn invoke(
     asking: Asking,
     request: Request,
 ) -> Response {
-    match handle(gateway, agent, asking, request).await {
+    let mut told = Told::default();
+    let mut response = match handle(gateway, agent, asking, request, &mut told).await {
         Ok(response) => response,
         Err(problem) => {
             metrics::invoked(problem.slug);
             problem.into_response()
         }
-    }
+    };
+    response.extensions_mut().insert(told);
+    response
 }
 
 async fn handle(
@@ -102,10 +106,14 @@ async fn handle(
     agent: Result<Path<String>, PathRejection>,
     asking: Asking,
     request: Request,
+    told: &mut Told,
 ) -> Result<Response, Problem> {
+    let admitted = gateway.admit()?;
     asking.may(SCOPE)?;
     let (parts, body) = request.into_parts();
     let tenant = tenant(&asking, &parts.headers)?;
+    let charged = gateway.rate_limits.caller(&tenant, asking.actor(), told);
+    charged.await?;
     let wanted = Wanted::of(&parts.headers)?;
     let key = IdempotencyKey::of(&parts.headers)?;
     let declared = limit::declared_length(&parts.headers);
@@ -172,7 +180,8 @@ async fn handle(
     // A caller who goes away does not undo what was asked: it is carried on, and
     // its answer is there for whoever asks again under the key.
     let (progress, events) = mpsc::channel(8);
-    let carrying = carry_out(gateway, question, lease, room, progress).in_current_span();
+    let carrying = carry_out(gateway, question, lease, (admitted, room), progress);
+    let carrying = carrying.in_current_span();
     let carrying = tokio::spawn(carrying);
     if wanted.events {
         return Ok(events::stream(events).into_response());
@@ -197,11 +206,10 @@ async fn carry_out(
     gateway: Arc<Gateway>,
     question: Question,
     lease: Option<Lease>,
-    room: OwnedSemaphorePermit,
+    (admitted, _room): (Admitted, OwnedSemaphorePermit),
     progress: mpsc::Sender<Progress>,
 ) -> Result<Given, Problem> {
-    let _room = room;
-    let carried = carry::carry(&gateway, &question, &progress).await;
+    let carried = carry::carry(&gateway, &question, admitted, &progress).await;
     let (given, keep) = match carried {
         Ok(Carried { given, outcome }) => {
             metrics::invoked(outcome);

@@ -1,25 +1,32 @@
 //! How much who may send. An address is asked before anything is read of a
-//! request; source, tenant and key once it is known whose request it is, so
-//! that nobody can use up the budget of another by forging.
+//! request, whatever it is for; source, tenant and key once it is known whose
+//! request it is, so that nobody can use up the budget of another by forging.
 
 mod admission;
 mod shared;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use domain_kernel::{Actor, TenantId};
+
 use platform_config::RateLimits as Settings;
-use platform_http::Problem;
+use platform_http::axum::extract::{Request, State};
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use platform_http::axum::middleware::Next;
+use platform_http::axum::response::{IntoResponse as _, Response};
+use platform_http::{ClientAddress, Problem};
 use platform_redis::Redis;
 use platform_resilience::{Buckets, Circuit, Quota, Standing};
 
-pub(crate) use admission::Admission;
 #[cfg(test)]
 pub(crate) use admission::overloaded;
+pub(crate) use admission::{Admission, Admitted};
 use shared::Shared;
 
+use crate::gateway::Gateway;
 use crate::metrics;
 use crate::sources::KnownSource;
 
@@ -48,7 +55,10 @@ enum Whose {
     Address(IpAddr),
     Tenant(String),
     Source(String),
+    /// One of a source's.
     Key(String, String),
+    /// Whoever asks agents, as events name them.
+    Caller(String),
 }
 
 impl Whose {
@@ -57,13 +67,14 @@ impl Whose {
             Self::Address(_) => "address",
             Self::Tenant(_) => "tenant",
             Self::Source(_) => "source",
-            Self::Key(..) => "key",
+            Self::Key(..) | Self::Caller(_) => "key",
         }
     }
 }
 
-/// How a sender stands with each policy that was asked, as its answer says.
-#[derive(Debug, Default)]
+/// How a sender stands with each policy that was asked, as its answer says. It
+/// goes into the extensions of the response, from where [`guard`] takes it.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
     policies: Vec<(&'static str, Quota, Standing)>,
 }
@@ -71,7 +82,7 @@ pub(crate) struct Told {
 impl Told {
     /// `RateLimit-Policy` and `RateLimit` as in the IETF's draft
     /// (httpapi-ratelimit-headers): every policy, and how it stands.
-    pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+    fn headers(&self, headers: &mut HeaderMap) {
         let mut policies = String::new();
         let mut standings = String::new();
         for (name, quota, standing) in &self.policies {
@@ -99,6 +110,29 @@ fn seconds(duration: std::time::Duration) -> u64 {
     (duration.as_secs_f64().ceil() as u64).max(1)
 }
 
+/// Stops an address that sent too much before anything is read of its request,
+/// and says in every answer how its sender stands.
+pub(crate) async fn guard(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut told = Told::default();
+    let charged = match request.extensions().get() {
+        Some(ClientAddress(address)) => gateway.rate_limits.address(*address, &mut told),
+        None => Ok(()),
+    };
+    let mut response = match charged {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(more) = response.extensions_mut().remove::<Told>() {
+        told.policies.extend(more.policies);
+    }
+    told.headers(response.headers_mut());
+    response
+}
+
 impl RateLimits {
     pub(crate) fn new(settings: &Settings, redis: Redis) -> Self {
         Self {
@@ -117,7 +151,7 @@ impl RateLimits {
     }
 
     /// Asks for a request from `address`, of which nothing is believed yet.
-    pub(crate) fn address(&self, address: IpAddr, told: &mut Told) -> Result<(), Problem> {
+    fn address(&self, address: IpAddr, told: &mut Told) -> Result<(), Problem> {
         let Some(quota) = self.address else {
             return Ok(());
         };
@@ -146,6 +180,27 @@ impl RateLimits {
             ),
             (self.key, Whose::Key(source.id.clone(), key_id.to_owned())),
         ];
+        self.charge(whose, told).await
+    }
+
+    /// Asks for a question of `caller`, who is known unless nobody need show a
+    /// credential, about an agent of `tenant`.
+    pub(crate) async fn caller(
+        &self,
+        tenant: &TenantId,
+        caller: Option<Actor>,
+        told: &mut Told,
+    ) -> Result<(), Problem> {
+        let tenant = (self.tenant, Whose::Tenant(tenant.as_str().to_owned()));
+        let caller = caller.map(|caller| (self.key, Whose::Caller(caller.as_str().to_owned())));
+        self.charge([tenant].into_iter().chain(caller), told).await
+    }
+
+    async fn charge(
+        &self,
+        whose: impl IntoIterator<Item = (Option<Quota>, Whose)>,
+        told: &mut Told,
+    ) -> Result<(), Problem> {
         for (quota, whose) in whose {
             if let Some(quota) = quota {
                 let standing = self.take(&whose, &quota).await;
@@ -161,6 +216,8 @@ impl RateLimits {
                 Whose::Address(address) => address.to_string(),
                 Whose::Tenant(id) | Whose::Source(id) => id.clone(),
                 Whose::Key(source, key) => format!("{source}:{key}"),
+                // No source has this form of name.
+                Whose::Caller(actor) => format!("/{actor}"),
             };
             let key = format!("rate:{}:{key}", whose.policy());
             if let Some(standing) = shared.take(key, quota).await {

@@ -3,6 +3,8 @@
 //! tests, of which none needs all of it.
 #![allow(dead_code)]
 
+pub(crate) mod users;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use domain_registry::{
 use hmac::{Hmac, KeyInit, Mac};
 use platform_config::Settings;
 use platform_http::Readiness;
-use platform_http::reqwest::{Client, StatusCode, header::HeaderMap};
+use platform_http::reqwest::{Client, Response, StatusCode, header::HeaderMap};
 use platform_log::{
     Admin, Decoder, Encoder, PartitionReader, Producer, SchemaRegistry, TopicSpec, subject,
 };
@@ -69,6 +71,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
@@ -294,11 +304,7 @@ impl Running {
             request = request.header(*name, *value);
         }
         let response = request.send().await.unwrap();
-        Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
+        Answer::of(response).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -308,11 +314,7 @@ impl Running {
             .send()
             .await
             .unwrap();
-        Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
+        Answer::of(response).await
     }
 }
 
