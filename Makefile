@@ -6,6 +6,7 @@
 # make chaos-short  each fault once, with a fixed seed
 # make lint   formatting, lints and licenses only
 # make api-fuzz  fuzz the API of the gateway that `make up` started
+#             (tests/api-fuzz.sh short for a minute of it)
 # make fuzz   each fuzz target of the parsers for 60 s
 # make bench  how fast it is, as ratios (ONLY=G2a,G2b for some rows, SIZE=full for ten million events)
 # make logs   follow the logs of what `make up` started

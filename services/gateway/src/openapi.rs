@@ -13,7 +13,7 @@ pub static DOCUMENT: LazyLock<String> = LazyLock::new(generate);
 
 /// What each operation may answer beside what its handler names. Every
 /// operation may answer 408, 500 and 503.
-const PROBLEMS: [(&str, &[u16]); 7] = [
+const PROBLEMS: [(&str, &[u16]); 10] = [
     ("deliver", &[400, 401, 403, 409, 413, 415, 422, 429]),
     ("deliver_batch", &[400, 401, 413, 415, 429]),
     ("delivery_status", &[401, 403, 404, 429]),
@@ -23,7 +23,10 @@ const PROBLEMS: [(&str, &[u16]); 7] = [
     ),
     ("execution", &[401, 403, 404, 429]),
     ("cancel_execution", &[401, 403, 404, 429]),
-    ("openapi", &[]),
+    ("condition", &[401, 429]),
+    ("openapi", &[429]),
+    ("alive", &[]),
+    ("ready", &[]),
 ];
 const ANYWHERE: [u16; 3] = [408, 500, 503];
 /// Answers that say when to come back.
@@ -33,7 +36,7 @@ const TO_RETRY: [u16; 3] = [409, 429, 503];
 #[openapi(
     info(
         title = "AgentMesh gateway",
-        description = "What strangers meet: webhooks in, questions to agents. Errors are problem details (RFC 9457); their types are listed in docs/problems.md.",
+        description = "What strangers meet: webhooks in, questions to agents. Errors are problem details (RFC 9457); their types are listed in docs/problems.md. Where limits are set, every answer says in RateLimit-Policy and RateLimit how its sender stands.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "http://127.0.0.1:3000", description = "local")),
@@ -44,11 +47,61 @@ const TO_RETRY: [u16; 3] = [409, 429, 503];
         crate::invoke::invoke,
         crate::invoke::lookup::execution,
         crate::invoke::lookup::cancel,
+        crate::condition::condition,
         document,
+        elsewhere::alive,
+        elsewhere::ready,
     ),
     components(schemas(shape::Problem))
 )]
 struct Described;
+
+/// What `platform_http` answers for every role.
+#[expect(dead_code, reason = "only their descriptions are looked at")]
+mod elsewhere {
+    use std::collections::BTreeMap;
+
+    use utoipa::ToSchema;
+
+    #[derive(ToSchema)]
+    struct Alive {
+        /// `ok`.
+        status: String,
+    }
+
+    #[derive(ToSchema)]
+    struct Ready {
+        /// `ready` or `not_ready`.
+        status: String,
+        /// By the name of each part.
+        components: BTreeMap<String, Component>,
+    }
+
+    #[derive(ToSchema)]
+    struct Component {
+        /// `ready` or `not_ready`.
+        status: String,
+        #[schema(nullable = false)]
+        reason: Option<String>,
+    }
+
+    #[utoipa::path(
+        get, path = "/healthz", tag = "about",
+        summary = "Whether the process turns",
+        responses((status = 200, description = "It does.", body = Alive))
+    )]
+    fn alive() {}
+
+    #[utoipa::path(
+        get, path = "/readyz", tag = "about",
+        summary = "Whether it can do its work",
+        responses(
+            (status = 200, description = "It can.", body = Ready),
+            (status = 503, description = "It cannot: a part is not ready, or it is draining.", body = Ready),
+        )
+    )]
+    fn ready() {}
+}
 
 /// Bodies that are written and read elsewhere, as their shape is promised.
 #[expect(dead_code, reason = "only their shape is looked at")]
@@ -73,6 +126,20 @@ pub(crate) mod shape {
         correlation_id: String,
         delivery_id: String,
         status_url: String,
+    }
+
+    /// An event in the batched JSON format of CloudEvents; it may have more members.
+    #[derive(ToSchema)]
+    pub(crate) struct CloudEvent {
+        #[schema(pattern = "^1\\.0$")]
+        specversion: String,
+        #[schema(min_length = 1, max_length = 512)]
+        id: String,
+        #[schema(min_length = 1, max_length = 512)]
+        source: String,
+        #[schema(min_length = 1, max_length = 512)]
+        r#type: String,
+        data: Option<Value>,
     }
 
     #[derive(ToSchema)]
@@ -245,13 +312,17 @@ fn add_problems(operation: &mut Value) {
         } else {
             "Problem"
         };
-        operation["responses"][status.to_string()] =
-            json!({"$ref": format!("#/components/responses/{form}")});
+        let response = &mut operation["responses"][status.to_string()];
+        if response.is_null() {
+            *response = json!({"$ref": format!("#/components/responses/{form}")});
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// With `UPDATE_GOLDEN` set, the published document is written anew.
@@ -281,5 +352,28 @@ mod tests {
         for (name, _) in PROBLEMS {
             assert!(operations.contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn every_route_is_described() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let described: BTreeSet<(&str, &str)> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().keys();
+                methods.map(|method| (path.as_str(), method.as_str()))
+            })
+            .collect();
+        let mut routed = BTreeSet::from([("/healthz", "get"), ("/readyz", "get")]);
+        for route in include_str!("router.rs").split(".route(").skip(1) {
+            let path = route.split('"').nth(1).unwrap();
+            for method in ["get", "post", "put", "patch", "delete"] {
+                if route.contains(&format!("{method}(")) {
+                    routed.insert((path, method));
+                }
+            }
+        }
+        assert_eq!(described, routed);
     }
 }

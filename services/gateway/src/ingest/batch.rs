@@ -61,7 +61,7 @@ struct Item<'a> {
     params(("source_id" = String, Path)),
     request_body(content(
         (String = "application/x-ndjson"),
-        (Vec<Value> = "application/cloudevents-batch+json"),
+        (Vec<crate::openapi::shape::CloudEvent> = "application/cloudevents-batch+json"),
     )),
     responses(
         (status = 202, description = "All events are durable.", body = crate::openapi::shape::Batch),
