@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref as _;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
@@ -8,7 +10,7 @@ use futures::future::try_join_all;
 use platform_config::Settings;
 use platform_testkit::{Identity, Proc, TestBed, free_port};
 
-use crate::{Crm, Observer, Registrar, Sender};
+use crate::{Crm, Observer, Registrar, Sender, sender};
 
 /// Every role, those that others ask first.
 pub const ROLES: [&str; 10] = [
@@ -179,6 +181,41 @@ impl Mesh {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs the commands of a page of the docs, as who reads it would beside a
+    /// running `agentmesh dev`, but that `curl` fails where it is told no;
+    /// returns what they printed.
+    ///
+    /// # Errors
+    /// When one fails; says what it complained about.
+    pub async fn run_documented(&self, commands: &str) -> anyhow::Result<String> {
+        let data = self.settings().data_dir.join(".agentmesh/data");
+        std::fs::create_dir_all(&data)?;
+        std::fs::write(data.join("demo-signing-secret"), sender::SECRET)?;
+        let gateway = format!("http://{}", self.settings().gateway.listen);
+        let commands = commands.replace("http://127.0.0.1:3000", &gateway);
+        let agentmesh = Proc::command(self.settings())?;
+        let script = format!(
+            "set -eu\nagentmesh() {{ '{}' \"$@\"; }}\ncurl() {{ command curl --fail-with-body \"$@\"; }}\n{commands}",
+            Path::new(agentmesh.get_program()).display()
+        );
+        let set =
+            |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
+        let output = tokio::process::Command::new("sh")
+            .args(["-c", &script])
+            .envs(agentmesh.get_envs().filter_map(set))
+            .current_dir(&self.settings().data_dir)
+            .output()
+            .await?;
+        let said = String::from_utf8(output.stdout)?;
+        ensure!(
+            output.status.success(),
+            "{commands}\nended with {}: {said}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(said)
     }
 
     /// # Errors

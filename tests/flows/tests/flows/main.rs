@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod compensation;
+mod documented;
 mod duplicates;
 mod happy;
 mod invoke;
