@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dead_letters;
+mod dev_tls;
 mod migrate;
 mod schemas;
