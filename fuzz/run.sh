@@ -14,7 +14,7 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 # Only what runs here is instrumented, not what runs while building.
 host=$(rustc -vV | sed -n 's/^host: //p')
-cargo build --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host"
+cargo build --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host"
 
 mkdir -p target/fuzz/crashes
 for name in signature description body; do
