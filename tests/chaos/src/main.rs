@@ -5,14 +5,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tests_chaos::{Options, run};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
     let report = tokio::select! {
         report = run(&options) => report?,
         // Dropped, everything that was started ends.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("terminated"),
     };
     writeln!(
         std::io::stdout(),
