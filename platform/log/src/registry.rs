@@ -256,12 +256,19 @@ impl SchemaRegistry {
             .map_err(|source| Error::RegistryUnreachable { source })
     }
 
+    /// Both ways: who writes under an id also reads what others wrote under it,
+    /// as one that takes a partition over does, and the registry may be away then.
     fn remember_id(&self, subject: &str, schema: &str, id: u32) {
         self.shared
             .ids
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert((subject.to_owned(), schema.to_owned()), id);
+        self.shared
+            .texts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, schema.into());
     }
 }
 
@@ -321,5 +328,19 @@ mod tests {
             "mesh.deliveries-cloud.agentmesh.DeliveryAccepted"
         );
         assert_eq!(escape("../a b?"), "..%2Fa%20b%3F");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_can_be_read_without_asking() {
+        let registry = SchemaRegistry::new(&Settings {
+            // Nobody listens there.
+            url: "http://127.0.0.1:9".to_owned(),
+            ..Settings::default()
+        })
+        .expect("a client");
+        registry.remember_id("a-subject", r#""string""#, 7);
+        let text = registry.schema_by_id(7).await.expect("known");
+        assert_eq!(&*text, r#""string""#);
+        assert!(registry.schema_by_id(8).await.is_err());
     }
 }

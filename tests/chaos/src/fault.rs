@@ -12,6 +12,8 @@ pub struct Fault {
     pub name: &'static str,
     /// Why it cannot be done here, if it cannot.
     pub needs: Option<fn(&Stand) -> Option<String>>,
+    /// Whether the short profile leaves it out, because it has one of its kind.
+    pub only_long: bool,
     /// What the oracle must find: nothing lost and nothing twice, but where that
     /// was planted.
     pub expected: (usize, usize),
@@ -32,9 +34,17 @@ impl Fault {
             code,
             name,
             needs: None,
+            only_long: false,
             expected: (0, 0),
             run,
         }
+    }
+
+    /// One for which the short profile has no time.
+    #[must_use]
+    pub const fn only_long(mut self) -> Self {
+        self.only_long = true;
+        self
     }
 
     /// One that some machines do not allow.

@@ -17,7 +17,7 @@ const FIXED: u64 = 20_261_126;
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "chaos")]
 pub struct Options {
-    /// Each fault once, with a fixed seed, in a few minutes
+    /// A fault of each kind once, with a fixed seed, in a few minutes
     #[arg(long, conflicts_with = "minutes")]
     pub short: bool,
     /// All faults again and again, with random seeds, for so long
@@ -45,7 +45,7 @@ impl Options {
             .iter()
             .filter(|fault| {
                 let label = format!("{} {}", fault.code, fault.name);
-                wanted.is_empty()
+                wanted.is_empty() && !(self.short && fault.only_long)
                     || wanted
                         .iter()
                         .any(|text| fault.code == text.as_str() || label.contains(text.as_str()))

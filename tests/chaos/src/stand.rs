@@ -308,7 +308,8 @@ fn adjust(settings: &mut Settings) {
     settings.gateway.invoke_wait_ms = 5_000;
     settings.schema_registry.timeout_ms = 15_000;
     // An id that the registry does not know is given up after this.
-    settings.dead_letters.schema_wait_ms = 3_000;
+    settings.dead_letters.schema_wait_ms = 1_000;
+    settings.dead_letters.attempts = 3;
 }
 
 /// The address with the proxy in place of the server.

@@ -100,6 +100,11 @@ async fn launch_node(
         run_to_end("formatting Kafka's storage", format).await?;
     }
     let mut command = jvm("-Xmx512m");
+    if nodes.len() > 1 {
+        // Several on one machine are there to be broken, not to be fast: the
+        // optimising compiler would take more than all else they do.
+        command.arg("-XX:TieredStopAtLevel=1");
+    }
     command.arg("kafka.Kafka").arg(&properties);
     let address = format!("127.0.0.1:{port}");
     start(site, name, port, command, || probe::kafka(&address)).await

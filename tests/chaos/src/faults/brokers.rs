@@ -7,13 +7,15 @@ use futures::future::{BoxFuture, try_join_all};
 use crate::stand::BROKERS;
 use crate::{Conditions, Fault, Scene};
 
-pub(super) const RESTARTED: Fault = Fault::new("F6", "brokers restarted in turn", restarted);
-pub(super) const KILLED: Fault = Fault::new("F6", "broker killed", killed);
+pub(super) const RESTARTED: Fault =
+    Fault::new("F6", "brokers restarted in turn", restarted).only_long();
+pub(super) const KILLED: Fault = Fault::new("F6", "broker killed", killed).only_long();
 pub(super) const TWO_OF_THREE: Fault =
     Fault::new("F6", "two of three brokers killed", two_of_three);
 pub(super) const CUT: Fault = Fault::new("F7", "brokers cut off", cut);
-pub(super) const SLOW: Fault = Fault::new("F7", "brokers slow", slow);
-pub(super) const HALF_OPEN: Fault = Fault::new("F7", "brokers do not answer", half_open);
+pub(super) const SLOW: Fault = Fault::new("F7", "brokers slow", slow).only_long();
+pub(super) const HALF_OPEN: Fault =
+    Fault::new("F7", "brokers do not answer", half_open).only_long();
 
 /// A rolling restart: each broker hands over what it leads, ends and comes back.
 fn restarted<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {

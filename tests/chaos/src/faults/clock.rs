@@ -12,8 +12,9 @@ use crate::{Fault, Scene, Stand};
 
 pub(super) const OF_THE_GATEWAY: Fault =
     Fault::new("F20", "gateway's clock off by six minutes", of_the_gateway).needing(no_compiler);
-pub(super) const OF_CONSUMERS: Fault =
-    Fault::new("F20", "consumers' clocks apart", of_consumers).needing(no_compiler);
+pub(super) const OF_CONSUMERS: Fault = Fault::new("F20", "consumers' clocks apart", of_consumers)
+    .needing(no_compiler)
+    .only_long();
 
 /// A library that tells its process another time.
 const SKEW: &str = include_str!("skew.c");

@@ -11,7 +11,8 @@ use crate::{Delivery, Fault, Proxy, Scene, When};
 
 pub(super) const AT_EACH_STEP: Fault =
     Fault::new("F1", "gateway killed at each step", at_each_step);
-pub(super) const AT_RANDOM: Fault = Fault::new("F1", "gateway killed at random", at_random);
+pub(super) const AT_RANDOM: Fault =
+    Fault::new("F1", "gateway killed at random", at_random).only_long();
 pub(super) const PAUSED: Fault = Fault::new("F2", "gateway paused", paused);
 
 /// Where in a delivery the gateway dies, seen from outside: between any two

@@ -12,7 +12,7 @@ pub(super) const KILLED_AT_COMMIT: Fault =
 pub(super) const ANSWERS_LOST: Fault = Fault::new("F14", "answers to COMMIT lost", answers_lost);
 
 pub(super) const STANDBY: Fault =
-    Fault::new("F14", "Postgres killed, its standby promoted", promoted);
+    Fault::new("F14", "Postgres killed, its standby promoted", promoted).only_long();
 
 const COMMIT: &[u8] = b"COMMIT";
 const PATIENCE: Duration = Duration::from_secs(60);

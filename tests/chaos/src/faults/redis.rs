@@ -7,7 +7,7 @@ use crate::{Conditions, Fault, Scene};
 
 pub(super) const FLUSHED: Fault = Fault::new("F13", "Redis flushed", flushed);
 pub(super) const KILLED: Fault = Fault::new("F13", "Redis killed", killed);
-pub(super) const SLOW: Fault = Fault::new("F13", "Redis slow", slow);
+pub(super) const SLOW: Fault = Fault::new("F13", "Redis slow", slow).only_long();
 
 const FLUSH: Script = Script::new("return redis.call('FLUSHALL')");
 
