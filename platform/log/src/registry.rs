@@ -335,7 +335,7 @@ mod tests {
         let registry = SchemaRegistry::new(&Settings {
             // Nobody listens there.
             url: "http://127.0.0.1:9".to_owned(),
-            ..Settings::default()
+            timeout_ms: 1_000,
         })
         .expect("a client");
         registry.remember_id("a-subject", r#""string""#, 7);
