@@ -50,8 +50,9 @@ pub(crate) enum Task {
     },
 }
 
-/// Does it.
+/// Does it, with logs, spans and metrics as a role has them.
 pub(crate) async fn run(task: Task) -> anyhow::Result<()> {
+    let _guard = platform_telemetry::init(&Settings::load(None)?.telemetry, "bench")?;
     match task {
         Task::Projector { records } => {
             let told = run_projector(records).await?;
@@ -92,12 +93,11 @@ pub(crate) struct Told {
 /// Starts a projector over `records` that wait for it, and waits until it is done.
 pub(crate) async fn projector(bed: &Bed, records: usize) -> anyhow::Result<Told> {
     let output = command(bed, &["projector", &records.to_string()])?
-        .stderr(Stdio::inherit())
         .output()
         .await?;
     ensure!(
         output.status.success(),
-        "the projector ended with {}",
+        "the projector ended with {}; it says why under target/bench/logs",
         output.status
     );
     let text = String::from_utf8_lossy(&output.stdout);
@@ -123,7 +123,7 @@ pub(crate) async fn pinned(
         .arg(this.as_std().get_program())
         .args(this.as_std().get_args())
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
+        .stderr(log_of(part)?);
     for (name, value) in this.as_std().get_envs() {
         if let Some(value) = value {
             pinned.env(name, value);
@@ -162,7 +162,6 @@ impl Server {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut child = command(bed, arguments)?
             .env("AGENTMESH__GATEWAY__LISTEN", address.to_string())
-            .stderr(Stdio::inherit())
             .spawn()?;
         let stdout = child.stdout.take().context("no output")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -171,7 +170,7 @@ impl Server {
             .context("the server is not ready in time")??;
         ensure!(
             said.as_deref() == Some(READY),
-            "the server ended: {arguments:?}"
+            "the server ended; it says why under target/bench/logs: {arguments:?}"
         );
         Ok(Self {
             address,
@@ -253,10 +252,20 @@ pub(crate) fn command(bed: &Bed, arguments: &[&str]) -> anyhow::Result<Command> 
             settings.gateway.listen.to_string(),
         )
         .env("AGENTMESH__SECRETS__KEY", crate::bed::VAULT_KEY)
+        // All senders are at one address here.
+        .env("AGENTMESH__HTTP__MAX_CONNECTIONS_PER_ADDRESS", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(log_of(&arguments.join("-"))?)
         .kill_on_drop(true);
     Ok(command)
+}
+
+/// Where a child logs, as long as no other of its name is started.
+fn log_of(name: &str) -> anyhow::Result<std::fs::File> {
+    let logs = crate::bed::workspace().join("target/bench/logs");
+    std::fs::create_dir_all(&logs)?;
+    Ok(std::fs::File::create(logs.join(format!("{name}.log")))?)
 }
 
 /// The child's side of [`projector`]: the projection of decisions, until

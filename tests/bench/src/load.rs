@@ -21,8 +21,8 @@ const ANSWER: usize = 64 * 1024;
 /// What was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// By how many with that status.
     pub(crate) accepted: usize,
+    /// Turned away with 429 or 503, and told when to come again.
     pub(crate) shed: usize,
     pub(crate) others: usize,
     /// Seconds, of the accepted ones.
@@ -31,13 +31,13 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    fn add(&mut self, status: u16, latency: Duration) {
-        match status {
-            200..=299 => {
+    fn add(&mut self, answer: Answer, latency: Duration) {
+        match answer.status {
+            200 | 202 => {
                 self.accepted += 1;
                 self.latencies.push(latency.as_secs_f64());
             }
-            429 | 503 => self.shed += 1,
+            429 | 503 if answer.says_when => self.shed += 1,
             _ => self.others += 1,
         }
     }
@@ -155,20 +155,33 @@ async fn send(
             }
         };
         stream.write_all(request).await?;
-        let status = answer(&mut stream, &mut buffer).await?;
-        answers.add(status, due.elapsed());
+        let answer = answer(&mut stream, &mut buffer).await?;
+        answers.add(answer, due.elapsed());
     }
 }
 
-/// Reads one answer to its end and tells its status.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<u16> {
+/// What matters of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    /// Whether it has a `Retry-After`.
+    says_when: bool,
+    /// Bytes of head and body.
+    length: usize,
+}
+
+/// Reads one answer to its end.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<Answer> {
     buffer.clear();
     loop {
-        if let Some((status, end)) = parse(buffer)?
-            && buffer.len() >= end
+        if let Some(answer) = parse(buffer)?
+            && buffer.len() >= answer.length
         {
-            ensure!(buffer.len() == end, "more than one answer to one request");
-            return Ok(status);
+            ensure!(
+                buffer.len() == answer.length,
+                "more than one answer to one request"
+            );
+            return Ok(answer);
         }
         ensure!(buffer.len() < ANSWER, "an answer is too long");
         ensure!(
@@ -178,8 +191,8 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<
     }
 }
 
-/// Status and length of an answer, once its head is there.
-fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
+/// An answer whose head is there.
+fn parse(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
     let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -189,15 +202,21 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
         .nth(1)
         .and_then(|status| status.parse().ok())
         .context("no status")?;
-    let mut length = 0;
+    let mut answer = Answer {
+        status,
+        says_when: false,
+        length: head + 4,
+    };
     for line in text.lines().skip(1) {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse::<usize>()?;
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case("content-length") {
+            answer.length += value.trim().parse::<usize>()?;
         }
+        answer.says_when |= name.eq_ignore_ascii_case("retry-after");
     }
-    Ok(Some((status, head + 4 + length)))
+    Ok(Some(answer))
 }
 
 #[cfg(test)]
@@ -207,9 +226,13 @@ mod tests {
     #[test]
     fn an_answer_ends_where_its_head_says() {
         let text = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(parse(text).unwrap(), Some((202, text.len())));
+        let answer = parse(text).unwrap().unwrap();
+        assert_eq!((answer.status, answer.length), (202, text.len()));
+        assert!(!answer.says_when);
         assert_eq!(parse(b"HTTP/1.1 202 Acc").unwrap(), None);
         assert!(parse(b"nonsense\r\n\r\n").is_err());
+        let shed = b"HTTP/1.1 503 X\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+        assert!(parse(shed).unwrap().unwrap().says_when);
     }
 
     #[test]

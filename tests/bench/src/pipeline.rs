@@ -45,6 +45,8 @@ pub(crate) struct Pipeline {
     bundle: Bundle,
     /// What is signed before the body, the signature, the body.
     deliveries: Vec<(String, Vec<u8>, String)>,
+    /// What becomes of each, but for the input that policy is asked with.
+    events: Vec<(Recorded<PolicyEvent>, Recorded<DeliveryEvent>)>,
     data: Vec<Vec<u8>>,
     writer: WriterSchema,
 }
@@ -88,6 +90,9 @@ impl Pipeline {
                 json!({}),
             )?,
             deliveries,
+            events: (0..DELIVERIES)
+                .map(|n| (fixtures::decision(n), fixtures::delivery(n)))
+                .collect(),
             data,
             writer: Deliveries::parse_schema("DeliveryAccepted", text)?,
         })
@@ -127,10 +132,10 @@ impl Pipeline {
         ensure!(body_sha256.len() == 64, "no digest");
         let body: Value = serde_json::from_str(body)?;
         let input = self.decide(body, n)?;
-        let mut decision = fixtures::decision(n);
+        // Copied, as the gateway fills them in: what it does beyond that is its own cost.
+        let (mut decision, delivery) = self.events[n].clone();
         let PolicyEvent::Decided(event) = &mut decision.event;
         event.input = domain_kernel::Json::from_text(input);
-        let delivery: Recorded<_> = fixtures::delivery(n);
         self.encoder.encode::<Decisions>(&decision)?;
         self.encoder.encode::<Deliveries>(&delivery)?;
         Ok(())

@@ -87,22 +87,31 @@ pub(crate) async fn register(bed: &Bed) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Delivery `n` as headers and body, signed now.
-pub(crate) fn delivery(n: usize) -> anyhow::Result<([(&'static str, String); 4], String)> {
-    let id = format!("msg_{n}");
+/// The headers of a body under that id, signed now.
+fn signed(
+    id: String,
+    content_type: &str,
+    body: &str,
+) -> anyhow::Result<[(&'static str, String); 4]> {
     let timestamp = platform_telemetry::now().as_millis() / 1_000;
-    let body = fixtures::ticket(n);
     let key = STANDARD.decode(&SECRET["whsec_".len()..])?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).context("no key")?;
     mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
     let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-    let headers = [
-        ("content-type", "application/json".to_owned()),
+    Ok([
+        ("content-type", content_type.to_owned()),
         ("webhook-id", id),
         ("webhook-timestamp", timestamp.to_string()),
         ("webhook-signature", signature),
-    ];
-    Ok((headers, body))
+    ])
+}
+
+fn ready(path: &str, headers: &[(&'static str, String)], body: &str) -> Bytes {
+    let headers: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    post(path, &headers, body.as_bytes())
 }
 
 /// Deliveries ready to be sent.
@@ -110,12 +119,26 @@ pub(crate) fn requests(numbers: Range<usize>) -> anyhow::Result<Vec<Bytes>> {
     let path = format!("/hooks/{SOURCE}");
     numbers
         .map(|n| {
-            let (headers, body) = delivery(n)?;
-            let headers: Vec<(&str, &str)> = headers
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
+            let body = fixtures::ticket(n);
+            let headers = signed(format!("msg_{n}"), "application/json", &body)?;
+            Ok(ready(&path, &headers, &body))
+        })
+        .collect()
+}
+
+/// The same deliveries, so many in each body.
+pub(crate) fn batches(numbers: Range<usize>, in_each: usize) -> anyhow::Result<Vec<Bytes>> {
+    let path = format!("/hooks/{SOURCE}/batch");
+    numbers
+        .clone()
+        .step_by(in_each)
+        .map(|from| {
+            let tickets: Vec<String> = (from..(from + in_each).min(numbers.end))
+                .map(fixtures::ticket)
                 .collect();
-            Ok(post(&path, &headers, body.as_bytes()))
+            let body = tickets.join("\n");
+            let headers = signed(format!("batch_{from}"), "application/x-ndjson", &body)?;
+            Ok(ready(&path, &headers, &body))
         })
         .collect()
 }

@@ -1,102 +1,44 @@
 //! The gateway under load, against what its parts could do alone.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use anyhow::ensure;
-use bytes::Bytes;
-use platform_projector::migrate_projection;
-use projections_deliveries::DeliveriesProjection;
 
+use super::ground::{CONNECTIONS, Ground};
 use crate::Bench;
-use crate::bare::Bare;
-use crate::bed::Bed;
 use crate::child::Server;
-use crate::harness::{Goal, Row, in_turns, quantile};
+use crate::harness::{Goal, Row, in_turns, median, quantile, readable};
 use crate::load::{Answers, closed, open};
 use crate::pipeline::{Pipeline, events_per_second};
-use crate::sender::{register, requests};
+use std::sync::Arc;
 
-const CONNECTIONS: usize = 64;
-const TOPIC: &str = "mesh.deliveries";
+/// Senders of an open loop: more than the gateway admits at once, so that it is
+/// the gateway and not the senders that holds back.
+const CROWD: usize = 4_000;
+/// Deliveries in the body of a batch.
+const IN_A_BATCH: usize = 100;
 
-/// A gateway with all that it stands on, and what it is compared with.
-struct Ground<'a> {
-    bench: &'a Bench,
-    bed: Bed,
-    gateway: Server,
-    sent: std::cell::Cell<usize>,
-    accepted: std::cell::Cell<usize>,
-}
-
-impl<'a> Ground<'a> {
-    async fn new(bench: &'a Bench, name: &str) -> anyhow::Result<Self> {
-        let bed = bench.servers.bed(name).await?;
-        register(&bed).await?;
-        let deliveries = DeliveriesProjection::new(bed.registry.clone());
-        migrate_projection(&deliveries, &bed.pool).await?;
-        let gateway = Server::start(&bed, &["gateway"]).await?;
-        Ok(Self {
-            bench,
-            bed,
-            gateway,
-            sent: 0.into(),
-            accepted: 0.into(),
-        })
-    }
-
-    /// As many requests as are asked for, none of which was sent before.
-    fn fresh(&self, count: usize) -> anyhow::Result<Arc<Vec<Bytes>>> {
-        let from = self.sent.get();
-        self.sent.set(from + count);
-        Ok(Arc::new(requests(from..from + count)?))
-    }
-
-    fn count(&self) -> usize {
-        self.bench.size.pick(2_000, 15_000, 60_000)
-    }
-
-    async fn deliver(&self, to: SocketAddr) -> anyhow::Result<Answers> {
-        let answers = closed(to, self.fresh(self.count())?, CONNECTIONS).await?;
-        self.all_accepted(&answers, self.count())?;
-        Ok(answers)
-    }
-
-    fn all_accepted(&self, answers: &Answers, count: usize) -> anyhow::Result<()> {
-        ensure!(
-            answers.accepted == count,
-            "of {count} requests {} were accepted, {} shed, {} answered otherwise",
-            answers.accepted,
-            answers.shed,
-            answers.others
-        );
-        self.accepted.set(self.accepted.get() + count);
-        Ok(())
-    }
-
-    /// Every accepted delivery stands on the log, and nothing else does.
-    async fn twin(&self) -> anyhow::Result<String> {
-        let there = self.bed.records_on(TOPIC).await?;
-        let accepted = self.accepted.get();
-        ensure!(
-            there == i64::try_from(accepted)?,
-            "{accepted} were accepted, {there} stand on the log"
-        );
-        Ok(format!("{accepted} answered with 202, {there} on the log"))
-    }
-
-    /// The records that one delivery leaves, as many as are asked for.
-    async fn bare(&self) -> anyhow::Result<Bare> {
-        if self.accepted.get() == 0 {
-            self.deliver(self.gateway.address).await?;
-        }
-        Bare::of(&self.bed).await
-    }
-}
-
-/// G1a: one event a request, against the limit L = 1 / (1/H + 1/K + 1/C).
+/// A/A-ingest, and G1a: one event a request, against the limit
+/// L = 1 / (1/H + 1/K + 1/C).
 pub(crate) async fn durable(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let ground = Ground::new(bench, "ingest").await?;
+    let gateway = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
+    let mut found = Vec::new();
+    if bench.wants("A/A-ingest") {
+        let pairs = in_turns("deliveries/s", bench.rounds, gateway, gateway).await?;
+        found.push(Row::new(
+            "A/A-ingest",
+            "the gateway ÷ the same gateway: the noise of the measurement",
+            Goal::Shown,
+            &pairs,
+            ground.twin().await?,
+        )?);
+    }
+    if bench.wants("G1a") {
+        found.push(against_the_limit(&ground).await?);
+    }
+    Ok(found)
+}
+
+async fn against_the_limit(ground: &Ground<'_>) -> anyhow::Result<Row> {
     let echo = Server::start(&ground.bed, &["echo"]).await?;
     let bare = ground.bare().await?;
     let pipeline = Arc::new(Pipeline::new(&ground.bed)?);
@@ -117,14 +59,44 @@ pub(crate) async fn durable(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         anyhow::Ok(1.0 / (1.0 / h.rate() + 1.0 / k + 1.0 / c))
     };
     let gateway = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
-    let pairs = in_turns("deliveries/s", bench.rounds, limit, gateway).await?;
-    let [h, k, c] = parts
-        .into_inner()
-        .map(|part| crate::harness::readable(crate::harness::median(part)));
-    let row = Row::new(
+    let pairs = in_turns("deliveries/s", ground.bench.rounds, limit, gateway).await?;
+    let [h, k, c] = parts.into_inner().map(|part| readable(median(part)));
+    Row::new(
         "G1a",
         &format!("durable ingest, one delivery a request ÷ L of H {h}, K {k}, C {c}"),
         Goal::AtLeast(0.75),
+        &pairs,
+        ground.twin().await?,
+    )
+}
+
+/// G1c: a hundred deliveries a body, against the bare client appending the very
+/// records that they become.
+pub(crate) async fn batch(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "batch").await?;
+    let count = bench.size.pick(5_000, 50_000, 200_000);
+    let deliver = async || {
+        let bodies = ground.fresh_batches(count, IN_A_BATCH)?;
+        let answers = closed(ground.gateway.address, bodies, CONNECTIONS / 4).await?;
+        let expected = count.div_ceil(IN_A_BATCH);
+        ensure!(
+            answers.accepted == expected,
+            "of {expected} batches {} were accepted whole, {} shed, {} answered otherwise",
+            answers.accepted,
+            answers.shed,
+            answers.others
+        );
+        ground.accepted.set(ground.accepted.get() + count);
+        anyhow::Ok(count as f64 / answers.elapsed.as_secs_f64())
+    };
+    deliver().await?;
+    let bare = ground.bare().await?;
+    let peer = async || bare.deliveries_per_second(2 * count).await;
+    let pairs = in_turns("deliveries/s", bench.rounds, peer, deliver).await?;
+    let row = Row::new(
+        "G1c",
+        "durable ingest, 100 deliveries a body ÷ K: their records appended by the bare client",
+        Goal::AtLeast(0.5),
         &pairs,
         ground.twin().await?,
     )?;
@@ -158,8 +130,6 @@ pub(crate) async fn costs(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             pairs,
         ));
     }
-    // What was answered at once is on its way for a moment.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let twin = ground.twin().await?;
     found
         .into_iter()
@@ -223,6 +193,7 @@ pub(crate) async fn overload(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let gateway = ground.gateway.address;
     let peak = std::cell::Cell::new(ground.deliver(gateway).await?.rate());
     let shed = std::cell::Cell::new(0);
+    let slow = std::cell::RefCell::new(Vec::new());
     let peer = async || {
         let rate = ground.deliver(gateway).await?.rate();
         peak.set(rate);
@@ -231,13 +202,15 @@ pub(crate) async fn overload(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let ours = async || {
         let rate = 2.0 * peak.get();
         let count = (rate * 1.5) as usize;
-        let answers = open(gateway, ground.fresh(count)?, 1_000, rate).await?;
+        let mut answers = open(gateway, ground.fresh(count)?, CROWD, rate).await?;
         ensure!(
             answers.others == 0,
             "{} answers of other kinds",
             answers.others
         );
         shed.set(shed.get() + answers.shed);
+        slow.borrow_mut()
+            .push(quantile(&mut answers.latencies, 0.99) * 1_000.0);
         ground
             .accepted
             .set(ground.accepted.get() + answers.accepted);
@@ -250,7 +223,11 @@ pub(crate) async fn overload(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         "accepted at twice the rate that saturates ÷ at the peak",
         Goal::AtLeast(0.9),
         &pairs,
-        format!("{twin}; {} turned away, each with Retry-After", shed.get()),
+        format!(
+            "{twin}; {} turned away, each with Retry-After; p99 of the accepted {} ms from when they were due",
+            shed.get(),
+            readable(median(slow.into_inner()))
+        ),
     )?;
     Ok(vec![row])
 }

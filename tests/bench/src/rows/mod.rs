@@ -1,6 +1,7 @@
 //! The rows of the table. Each file measures rows that share what they need.
 
 mod avro;
+mod ground;
 mod ingest;
 mod postgres;
 mod rebuild;
@@ -26,8 +27,12 @@ pub(crate) struct Set {
 /// In the order of the table.
 pub(crate) const SETS: &[Set] = &[
     Set {
-        ids: &["G1a"],
+        ids: &["A/A-ingest", "G1a"],
         measure: |bench| Box::pin(ingest::durable(bench)),
+    },
+    Set {
+        ids: &["G1c"],
+        measure: |bench| Box::pin(ingest::batch(bench)),
     },
     Set {
         ids: &["G1d", "G1g"],
