@@ -19,6 +19,7 @@ use schemas::{KeyKind, TOPICS, catalogue};
 /// 32 bytes in base64: secrets of the benchmarks are no secrets.
 pub(crate) const VAULT_KEY: &str = "YmVuY2gta2V5LWJlbmNoLWtleS1iZW5jaC1rZXktYmU=";
 const PARTITIONS: u32 = 3;
+const PATIENCE_MS: u64 = 60_000;
 
 /// The root of this checkout.
 pub(crate) fn workspace() -> PathBuf {
@@ -79,6 +80,8 @@ impl Servers {
         settings.kafka.topic_prefix = format!("{id}.");
         settings.kafka.partitions = PARTITIONS;
         settings.redis.key_prefix = format!("{id}:");
+        // What is not measured may take its time.
+        settings.schema_registry.timeout_ms = PATIENCE_MS;
         settings.data_dir = self.data.join(&id);
         std::fs::create_dir_all(&settings.data_dir)?;
         settings.secrets.key = Some(Secret::new(VAULT_KEY));

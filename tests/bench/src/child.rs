@@ -235,6 +235,10 @@ pub(crate) fn command(bed: &Bed, arguments: &[&str]) -> anyhow::Result<Command> 
         .args(arguments)
         .env("KAFKA_BROKERS", &settings.kafka.brokers)
         .env("SCHEMA_REGISTRY_URL", &settings.schema_registry.url)
+        .env(
+            "AGENTMESH__SCHEMA_REGISTRY__TIMEOUT_MS",
+            settings.schema_registry.timeout_ms.to_string(),
+        )
         .env("DATABASE_URL", &settings.postgres.url)
         .env("REDIS_URL", &settings.redis.url)
         .env(
