@@ -1,5 +1,5 @@
-//! What the fuzz targets are run with, without the fuzzer: the corpus, and each
-//! entry of it cut short at every byte and with every byte altered.
+//! What the fuzz targets are run with, without the fuzzer: the corpus, each entry
+//! of it cut short at every byte and with every byte altered, and what was found.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[allow(unreachable_pub)]
@@ -8,13 +8,21 @@ mod targets;
 
 use std::path::Path;
 
+fn inputs(kind: &str, name: &str) -> Vec<Vec<u8>> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let entries = std::fs::read_dir(fuzz.join(kind).join(name)).unwrap();
+    let inputs: Vec<_> = entries
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(!inputs.is_empty(), "{kind}/{name} has inputs");
+    inputs
+}
+
 fn replay(name: &str, target: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(name);
-    let mut entries = 0;
-    for entry in std::fs::read_dir(corpus).unwrap() {
-        let data = std::fs::read(entry.unwrap().path()).unwrap();
+    for data in inputs("found", name) {
+        target(&data);
+    }
+    for data in inputs("corpus", name) {
         target(&data);
         for place in 0..data.len() {
             target(&data[..place]);
@@ -22,9 +30,7 @@ fn replay(name: &str, target: fn(&[u8])) {
             altered[place] ^= 0x11;
             target(&altered);
         }
-        entries += 1;
     }
-    assert!(entries > 0, "{name} has a corpus");
 }
 
 #[test]
