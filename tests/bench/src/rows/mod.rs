@@ -43,7 +43,7 @@ pub(crate) const SETS: &[Set] = &[
         measure: |bench| Box::pin(ingest::latency(bench)),
     },
     Set {
-        ids: &["A/A", "G2a", "G2d"],
+        ids: &["A/A-copy", "G2a", "G2d"],
         measure: |bench| Box::pin(postgres::append_only(bench)),
     },
     Set {

@@ -215,7 +215,7 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         timed(count, side.project(&events, batch, with_offset)).await
     };
     let mut found = Vec::new();
-    if bench.wants("A/A") {
+    if bench.wants("A/A-copy") {
         let pairs = in_turns(
             "rows/s",
             bench.rounds,
@@ -224,7 +224,7 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         )
         .await?;
         found.push(Row::new(
-            "A/A",
+            "A/A-copy",
             "COPY ÷ the same COPY: the noise of the measurement",
             Goal::Shown,
             &pairs,

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// G6b and G6b-live.
 pub(crate) async fn rebuild(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let count = bench.size.pick(5_000, 60_000, 1_000_000);
+    let count = bench.size.pick(20_000, 60_000, 1_000_000);
     let bed = bench.servers.bed("rebuild").await?;
     fill(&bed, count).await?;
     let projection = || DecisionsProjection::new(bed.registry.clone());
