@@ -207,6 +207,9 @@ impl StoreProjection for ContextVectors {
 }
 
 impl ShadowStore for ContextVectors {
+    /// It has no runner of its own: federation writes it while it decides.
+    const GIVEN_UP_BY: &'static str = "federation";
+
     fn beside(&self, name: &str) -> Self {
         Self::at(
             self.directory.join(format!("beside-{name}")),

@@ -99,7 +99,7 @@ impl<'a, P: ShadowStore> Job<'a, P> {
             ends: log.clone(),
             resumed_at: 0,
             records: 0,
-            given_up: GivenUp::by(P::NAME, &deps.settings.kafka),
+            given_up: GivenUp::by(P::GIVEN_UP_BY, &deps.settings.kafka),
         };
         if let Some(state) = found {
             if options.until != Until::End {

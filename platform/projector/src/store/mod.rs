@@ -83,6 +83,10 @@ pub trait StoreProjection: Send + Sync + 'static {
 /// A read model outside Postgres of which several can stand side by side, so
 /// that one is built while another serves.
 pub trait ShadowStore: StoreProjection + Sized {
+    /// Who sends to the dead letters what the live one cannot read: its own
+    /// runner, or the role that keeps it.
+    const GIVEN_UP_BY: &'static str = Self::NAME;
+
     /// The same read model beside the live one, under a name; empty unless it
     /// was begun before. It writes nothing that readers of the live one see.
     fn beside(&self, name: &str) -> Self;
