@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the checks, each as a step, and prints where the time went.
 #
-#   tests/run.sh all     install, lints, licenses, build, all tests, a fault of each kind
+#   tests/run.sh all     install, lints, licenses, build, all tests
 #   tests/run.sh lint    formatting, lints and licenses only
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -90,7 +90,6 @@ all)
     need "build" cargo build --workspace --all-targets --locked
     step "tests" cargo test --workspace --locked --no-fail-fast --lib --bins --tests
     step "stop the test servers" stop_servers
-    step "faults, short profile" "$target/debug/chaos" --short
     ;;
 *)
     echo "usage: tests/run.sh [all|lint]" >&2
