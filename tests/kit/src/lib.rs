@@ -8,6 +8,7 @@ mod agent;
 mod crm;
 mod mesh;
 mod observer;
+mod rest;
 mod sample;
 mod sender;
 
@@ -15,5 +16,6 @@ pub use agent::{UnhelpfulAgent, silent_endpoint};
 pub use crm::Crm;
 pub use mesh::{Mesh, ROLES};
 pub use observer::{Observer, PATIENCE, names, of_name};
+pub use rest::READ_MODELS;
 pub use sample::{KIND, Registrar, SOURCE, TENANT};
 pub use sender::{Answer, Sender, Ticket};

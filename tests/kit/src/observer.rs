@@ -22,6 +22,7 @@ const TTL: Script = Script::new("return redis.call('PTTL', KEYS[1])");
 #[derive(Debug)]
 pub struct Observer {
     settings: Settings,
+    admin: Admin,
     pool: Pool,
     redis: Redis,
 }
@@ -34,9 +35,22 @@ impl Observer {
     pub async fn new(settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self {
             settings: settings.clone(),
+            admin: Admin::new(&settings.kafka)?,
             pool: Pool::connect(&settings.postgres)?,
             redis: Redis::connect(&settings.redis).await?,
         })
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
     }
 
     /// The audit trail of one delivery, in causal order.
@@ -47,10 +61,12 @@ impl Observer {
         Ok(projections_audit::by_correlation(&self.pool, correlation).await?)
     }
 
-    /// Waits until the audit trail holds an event of this name.
+    /// Waits until the audit trail holds an event of this name, and until it and
+    /// every other read model hold whatever was on the log by then: topics are
+    /// read side by side, so that an effect may be there before its cause.
     ///
     /// # Errors
-    /// When it does not in time; says what it holds.
+    /// When they do not in time; says what the trail holds, or who is behind.
     pub async fn recorded(
         &self,
         correlation: CorrelationId,
@@ -60,9 +76,11 @@ impl Observer {
             let trail = self.trail(correlation).await?;
             let held = names(&trail).join(", ");
             ensure!(!of_name(&trail, name).is_empty(), "{held}");
-            Ok(trail)
+            Ok(())
         });
-        found.await.with_context(|| format!("waiting for {name}"))
+        found.await.with_context(|| format!("waiting for {name}"))?;
+        self.caught_up().await?;
+        self.trail(correlation).await
     }
 
     /// Every record of a topic, each partition's in order.
@@ -70,9 +88,7 @@ impl Observer {
     /// # Errors
     /// When the log cannot be read.
     pub async fn topic(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
-        let ends = Admin::new(&self.settings.kafka)?
-            .high_watermarks(topic)
-            .await?;
+        let ends = self.admin.high_watermarks(topic).await?;
         let starts = ends.into_iter().map(|(partition, _)| (partition, 0));
         let mut reader = PartitionReader::open(&self.settings.kafka, topic, starts)?;
         Ok(reader.read_to_end().await?)

@@ -121,10 +121,15 @@ impl Sender {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn to(base: &str, options: ClientOptions) -> anyhow::Result<Self> {
-        Ok(Self {
-            http: client(options)?,
+        Ok(Self::over(base, client(options)?))
+    }
+
+    /// One that sends through a client of its own.
+    pub fn over(base: &str, http: Client) -> Self {
+        Self {
+            http,
             base: base.to_owned(),
-        })
+        }
     }
 
     /// Signs a ticket properly and posts it, once.

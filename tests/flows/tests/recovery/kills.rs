@@ -1,6 +1,5 @@
 use futures::future::{join, join_all};
-use platform_testkit::eventually;
-use tests_kit::{Mesh, Observer, PATIENCE, ROLES, Ticket, of_name};
+use tests_kit::{Mesh, Observer, ROLES, Ticket, of_name};
 
 /// The next role to come up, how far it gets alone, and what waits for the
 /// role after it.
@@ -181,15 +180,8 @@ async fn assert_done_once(mesh: &Mesh, observer: &Observer, tickets: &[Ticket]) 
         );
         assert_eq!(crm.writes(&ticket.id).unwrap(), 1, "{}", ticket.id);
     }
-    // Read models are done when they show the last of it.
-    let done = eventually(PATIENCE, || async {
-        let rows = observer.rows(
-            "SELECT 1 FROM effects.effect WHERE status <> 'confirmed'",
-            &[],
-        );
-        rows.await.is_ok_and(|rows| rows.is_empty())
-    });
-    done.await.unwrap();
+    let open = "SELECT 1 FROM effects.effect WHERE status <> 'confirmed'";
+    assert!(observer.rows(open, &[]).await.unwrap().is_empty());
     assert!(
         observer
             .topic("mesh.dead-letters")

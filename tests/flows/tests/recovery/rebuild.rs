@@ -1,16 +1,4 @@
-use tests_kit::{Mesh, ROLES, Ticket, names, of_name};
-
-/// The read models in Postgres, by their schemas.
-const SCHEMAS: [&str; 8] = [
-    "deliveries",
-    "decisions",
-    "contexts",
-    "executions",
-    "workflows",
-    "effects",
-    "agents",
-    "audit",
-];
+use tests_kit::{Mesh, PATIENCE, READ_MODELS, ROLES, Ticket, names, of_name};
 
 /// All read models are dropped, wherever they are, and come back the same from
 /// the log alone; the mesh then goes on with them. `known` is a ticket that
@@ -18,12 +6,13 @@ const SCHEMAS: [&str; 8] = [
 pub(crate) async fn what_is_dropped_is_rebuilt(mesh: &Mesh, known: &Ticket) {
     let observer = mesh.observer().await.unwrap();
     let trail = observer.trail(known.correlation()).await.unwrap();
-    // Nothing is appended from here on.
+    // Nothing is appended from here on, and nobody is behind.
+    observer.at_rest(PATIENCE).await.unwrap();
     mesh.stop_roles(&ROLES).await.unwrap();
     let before = mesh.run(&["replay", "digest", "--all"]).await.unwrap();
-    assert_eq!(before.lines().count(), SCHEMAS.len() + 2);
+    assert_eq!(before.lines().count(), READ_MODELS.len() + 2);
 
-    let (keys, files) = observer.forget_everything(&SCHEMAS).await.unwrap();
+    let (keys, files) = observer.forget_everything(&READ_MODELS).await.unwrap();
     assert!(keys > 0 && files > 0, "{keys} keys, {files} files");
     assert!(observer.trail(known.correlation()).await.is_err());
     mesh.run(&["replay", "rebuild", "--all"]).await.unwrap();
