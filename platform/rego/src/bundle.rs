@@ -1,4 +1,5 @@
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,11 @@ use crate::digest::digest;
 /// that is slow on it must not hold up the gateway.
 const EVALUATION_LIMIT: Duration = Duration::from_millis(250);
 
+/// The package of our own that has a rule for each package of the bundle. To
+/// evaluate a rule by its name is a third of the work of evaluating a query,
+/// which is text to parse and analyse; but a package is not a rule.
+const WHOLE: &str = "agentmesh_whole_packages";
+
 /// Modules and data, compiled. Cheap to clone.
 #[derive(Clone)]
 pub struct Bundle {
@@ -23,6 +29,8 @@ pub struct Bundle {
 struct Inner {
     digest: String,
     packages: Vec<String>,
+    /// The rule of [`WHOLE`] that evaluates a package, by the query for it.
+    rules: HashMap<String, String>,
     engine: regorus::Engine,
 }
 
@@ -65,6 +73,7 @@ impl Bundle {
                 })?;
             packages.insert(package);
         }
+        let rules = rules_for_packages(&mut engine)?;
         engine
             .add_data(convert(&data).map_err(|reason| Error::Data { reason })?)
             .map_err(|error| Error::Data {
@@ -81,6 +90,7 @@ impl Bundle {
             inner: Arc::new(Inner {
                 digest,
                 packages: packages.into_iter().collect(),
+                rules,
                 engine,
             }),
         })
@@ -101,10 +111,53 @@ impl Bundle {
             .any(|package| *package == name || name.starts_with(&format!("{package}.")))
     }
 
+    /// The rule that says the same as `query`, if that asks for a package.
+    pub(crate) fn rule(&self, query: &str) -> Option<&String> {
+        self.inner.rules.get(query)
+    }
+
     /// A copy of the prepared engine for one thread.
     pub(crate) fn engine(&self) -> regorus::Engine {
         self.inner.engine.clone()
     }
+}
+
+/// Adds the module with a rule for each package, and returns the names of the
+/// rules by the queries they stand for.
+fn rules_for_packages(engine: &mut regorus::Engine) -> Result<HashMap<String, String>, Error> {
+    let bad = |reason: String| Error::Bundle { reason };
+    let declared = engine.get_policy_package_components();
+    let mut module = format!("package {WHOLE}\n");
+    let mut rules = HashMap::new();
+    for package in declared.map_err(|error| bad(error.to_string()))? {
+        if package.components.first().is_some_and(|root| root == WHOLE) {
+            return Err(Error::Module {
+                module: package.source_file,
+                reason: format!("the package {WHOLE} is reserved"),
+            });
+        }
+        let query = reference(package.components.iter().map(String::as_str));
+        let number = rules.len();
+        if let Entry::Vacant(entry) = rules.entry(query) {
+            module.push_str(&format!("package_{number} := {}\n", entry.key()));
+            entry.insert(format!("data.{WHOLE}.package_{number}"));
+        }
+    }
+    engine
+        .add_policy(WHOLE.to_owned(), module)
+        .map_err(|error| bad(error.to_string()))?;
+    Ok(rules)
+}
+
+/// `data["mesh"]["ingest"]`. Segments are quoted, so that they can name
+/// anything but be nothing else than a reference.
+pub(crate) fn reference<'a>(segments: impl Iterator<Item = &'a str>) -> String {
+    segments.fold("data".to_owned(), |mut text, segment| {
+        text.push('[');
+        text.push_str(&Value::from(segment).to_string());
+        text.push(']');
+        text
+    })
 }
 
 /// Converts without losing anything: the conversion regorus offers turns what

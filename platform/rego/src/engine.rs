@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bundle::convert;
+use crate::bundle::{convert, reference};
 use crate::{Bundle, Error};
 
 /// The engine and its version, as recorded with each decision.
@@ -41,7 +41,7 @@ impl Engine {
         let started = Instant::now();
         let query = query(path)?;
         let input = convert(input).map_err(|reason| Error::Input { reason })?;
-        let result = READY
+        let value = READY
             .with_borrow_mut(|ready| {
                 if ready.len() >= READY_BUNDLES && !ready.contains_key(bundle.digest()) {
                     ready.clear();
@@ -50,25 +50,22 @@ impl Engine {
                     .entry(bundle.digest().to_owned())
                     .or_insert_with(|| bundle.engine());
                 engine.set_input(input);
-                let results = engine.eval_query(query, false);
+                let value = match bundle.rule(&query) {
+                    Some(rule) => engine.eval_rule(rule.clone()),
+                    None => engine.eval_query(query, false).map(only_value),
+                };
                 // What was asked does not outlive the answer.
                 engine.set_input(regorus::Value::Undefined);
-                if results.is_err() {
+                if value.is_err() {
                     ready.remove(bundle.digest());
                 }
-                results
+                value
             })
             .map_err(|error| Error::Evaluation {
                 path: path.to_owned(),
                 reason: error.to_string(),
             })?;
-        let value = result
-            .result
-            .into_iter()
-            .next()
-            .and_then(|row| row.expressions.into_iter().next())
-            .map(|expression| expression.value)
-            .filter(|value| *value != regorus::Value::Undefined);
+        let value = (value != regorus::Value::Undefined).then_some(value);
         let result = value
             .map(serde_json::to_value)
             .transpose()
@@ -83,24 +80,21 @@ impl Engine {
     }
 }
 
-/// `data["mesh"]["ingest"]` for `mesh/ingest`. Segments are quoted, so a path
-/// can name anything but be nothing else than a reference.
+/// The value of the one expression of a query.
+fn only_value(results: regorus::QueryResults) -> regorus::Value {
+    let row = results.result.into_iter().next();
+    let expression = row.and_then(|row| row.expressions.into_iter().next());
+    expression.map_or(regorus::Value::Undefined, |expression| expression.value)
+}
+
+/// `data["mesh"]["ingest"]` for `mesh/ingest`.
 fn query(path: &str) -> Result<String, Error> {
-    let bad = || Error::Path {
-        path: path.to_owned(),
-    };
+    let bad = |segment: &str| segment.is_empty() || segment.chars().any(char::is_control);
     let trimmed = path.strip_prefix('/').unwrap_or(path);
-    if trimmed.is_empty() || trimmed.len() > 256 {
-        return Err(bad());
+    if trimmed.len() > 256 || trimmed.split('/').any(bad) {
+        return Err(Error::Path {
+            path: path.to_owned(),
+        });
     }
-    let mut query = String::from("data");
-    for segment in trimmed.split('/') {
-        if segment.is_empty() || segment.chars().any(char::is_control) {
-            return Err(bad());
-        }
-        query.push('[');
-        query.push_str(&Value::from(segment).to_string());
-        query.push(']');
-    }
-    Ok(query)
+    Ok(reference(trimmed.split('/')))
 }

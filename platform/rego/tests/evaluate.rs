@@ -65,6 +65,37 @@ fn what_is_not_there_is_undefined() {
 }
 
 #[test]
+fn a_package_is_all_its_modules_and_what_is_below() {
+    let modules = [
+        ("a.rego", "package mesh.ingest\nallow if input.n > 1"),
+        ("b.rego", "package mesh.ingest\nreasons contains \"two\""),
+        (
+            "c.rego",
+            "package mesh.ingest.deeper[\"a.b\"]\nx := data.mesh.ingest.allow",
+        ),
+        ("empty.rego", "package nothing.here"),
+    ];
+    let modules = modules.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let bundle = Bundle::new(modules.to_vec(), json!({"mesh": {"limit": 3}})).unwrap();
+    assert_eq!(
+        ask(&bundle, "mesh/ingest", &json!({"n": 2})),
+        Some(json!({"allow": true, "reasons": ["two"], "deeper": {"a.b": {"x": true}}}))
+    );
+    assert_eq!(
+        ask(&bundle, "mesh/ingest/deeper/a.b", &json!({"n": 2})),
+        Some(json!({"x": true}))
+    );
+    let all = ask(&bundle, "mesh", &json!({"n": 1})).unwrap();
+    assert_eq!(all["limit"], 3);
+    assert_eq!(all["ingest"]["reasons"], json!(["two"]));
+    assert_eq!(ask(&bundle, "nothing/here", &json!({})), Some(json!({})));
+
+    let reserved = "package agentmesh_whole_packages.mine\nx := 1".to_owned();
+    let error = Bundle::new(vec![("r.rego".to_owned(), reserved)], json!({})).unwrap_err();
+    assert!(error.to_string().contains("r.rego"), "{error}");
+}
+
+#[test]
 fn an_answer_does_not_outlive_its_question() {
     let bundle = bundle(PACKAGE);
     assert_eq!(
