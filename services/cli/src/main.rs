@@ -18,6 +18,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// Much of what a role allocates is freed on another thread: requests and records
+/// move between them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::quietly_on_closed_output();
     let args = args::Args::parse();

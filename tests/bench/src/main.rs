@@ -37,6 +37,10 @@ enum Command {
     Child(child::Task),
 }
 
+/// That of the binary whose parts are measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Runtime::new()?;
