@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fred::{
-    clients::{Client, WithOptions},
+    clients::{Client, Pipeline, WithOptions},
     error::ErrorKind,
     interfaces::{ClientLike, KeysInterface, SortedSetsInterface},
     types::{
@@ -82,6 +82,16 @@ impl Redis {
         format!("{}{name}", self.prefix)
     }
 
+    /// Commands that go out alone, and what is sent as a pipeline, keep the
+    /// driver busy for as long as there is no connection; they must not start.
+    pub(crate) fn connected(&self) -> Result<(), Error> {
+        if self.client.is_connected() {
+            return Ok(());
+        }
+        let error = fred::error::Error::new(ErrorKind::IO, "not connected");
+        Err(Error::Unavailable(error))
+    }
+
     /// A client that gives up after [`DEADLINE`] and does not queue while disconnected.
     pub(crate) fn bounded(&self) -> WithOptions<Client> {
         self.client.with_options(&Options {
@@ -160,6 +170,41 @@ impl Redis {
             )
             .await;
         observed("set_nx", answer).map(|answer| !answer.is_null())
+    }
+
+    /// Sets each of these keys unless it exists; says which were set, in their
+    /// order. One round trip for all of them.
+    ///
+    /// # Errors
+    /// When the server is away or too slow. After [`Error::Deadline`] some may
+    /// have been set all the same.
+    pub async fn set_nx_all(
+        &self,
+        names: &[String],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<Vec<bool>, Error> {
+        observed("set_nx", self.try_set_nx_all(names, value, ttl).await)
+    }
+
+    async fn try_set_nx_all(
+        &self,
+        names: &[String],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<Vec<bool>, Error> {
+        self.connected()?;
+        let pipeline = Pipeline::from(self.bounded());
+        for name in names {
+            let (key, ttl) = (self.key(name), Some(expiration(ttl)));
+            pipeline
+                .set::<Value, _, _>(key, value, ttl, Some(SetOptions::NX), false)
+                .await?;
+        }
+        // One answer each: of a single command it is no array.
+        let answers = pipeline.try_all::<Value>().await;
+        let set = answers.into_iter().map(|answer| Ok(!answer?.is_null()));
+        set.collect()
     }
 
     /// Removes keys; says how many there were.
@@ -314,6 +359,14 @@ mod tests {
         let redis = Redis::connect(&settings).await.expect("starts");
         let begun = std::time::Instant::now();
         let error = redis.get("a").await.expect_err("nobody there");
+        assert!(error.is_transient(), "{error:?}");
+        assert!(begun.elapsed() < DEADLINE * 2);
+
+        let begun = std::time::Instant::now();
+        let script = Script::new("return 1");
+        let names = ["a".to_owned()];
+        let evaluated = redis.eval::<i64>(&script, &names, Vec::new()).await;
+        let error = evaluated.expect_err("nobody there");
         assert!(error.is_transient(), "{error:?}");
         assert!(begun.elapsed() < DEADLINE * 2);
     }

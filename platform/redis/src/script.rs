@@ -23,6 +23,7 @@ impl Script {
         keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     ) -> Result<R, Error> {
+        redis.connected()?;
         let arguments: Vec<Value> = arguments
             .into_iter()
             .map(|argument| Value::Bytes(argument.into()))

@@ -94,13 +94,13 @@ pub async fn accepted_of(
 ) -> Result<Vec<(CorrelationId, String, String)>, Error> {
     let client = pool.get().await.map_err(Error::Pool)?;
     let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
-    let rows = client
-        .query(
+    let statement = client
+        .prepare_cached(
             "SELECT correlation, delivery_id, body_sha256
              FROM deliveries.accepted WHERE correlation = ANY($1)",
-            &[&ids],
         )
         .await?;
+    let rows = client.query(&statement, &[&ids]).await?;
     rows.iter()
         .map(|row| {
             let id = CorrelationId::from_uuid(row.try_get(0)?);

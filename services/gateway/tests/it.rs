@@ -422,7 +422,8 @@ async fn a_repeat_gets_the_same_answer_from_whoever_remembers() {
     let fourth = bench
         .start_with(|settings| settings.redis.url = "redis://127.0.0.1:1".to_owned())
         .await;
-    assert!(is_repeat(&fourth.deliver("msg_1", BODY).await));
+    let repeat = fourth.deliver("msg_1", BODY).await;
+    assert!(is_repeat(&repeat), "{} {}", repeat.status, repeat.text);
     let fresh = fourth.deliver("msg_2", BODY).await;
     assert_eq!(
         (fresh.status, fresh.is_replayed()),

@@ -26,7 +26,7 @@ use platform_webhooks::{
     challenge, document, is_form, verification,
 };
 use sha2::{Digest, Sha256};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub(crate) use append::{Appender, Context, NotAppended};
 pub(crate) use idempotency::{Answer, Idempotency, Remembering};
@@ -257,7 +257,8 @@ async fn handle(
             warn!(correlation.id = %correlation, source.id = %source.id, quarantine.reason = why.as_str(), "delivery accepted into quarantine");
         }
         None => {
-            info!(correlation.id = %correlation, source.id = %source.id, "delivery accepted");
+            // The access log has a line of it.
+            debug!(correlation.id = %correlation, source.id = %source.id, "delivery accepted");
         }
     }
     Ok(Accepted::First(answer))

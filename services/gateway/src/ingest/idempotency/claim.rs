@@ -6,10 +6,11 @@ use domain_kernel::CorrelationId;
 use platform_postgres::Pool;
 use platform_redis::Redis;
 use platform_resilience::{BreakerSettings, Circuit};
-use projections_deliveries::Status;
+use projections_deliveries::{Delivery, Status};
 
+use super::gather::Gather;
 use super::local::{Known, LocalSet};
-use super::lookup::Lookups;
+use super::marks::MarkerUnknown;
 use super::remember::{Remembering, Write, Writes};
 use crate::metrics;
 
@@ -84,7 +85,7 @@ pub(crate) enum Claim<'a> {
 }
 
 /// Neither Redis nor Postgres could say whether the delivery is a repeat.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("nobody can tell whether the delivery is a repeat")]
 pub(crate) struct Unavailable;
 
@@ -94,7 +95,8 @@ pub(crate) struct Idempotency {
     pub(super) local: LocalSet,
     pub(super) redis: Redis,
     pub(super) pool: Pool,
-    lookups: Lookups,
+    marks: Gather<Vec<u8>, MarkerUnknown>,
+    lookups: Gather<Option<Delivery>, Unavailable>,
     writes: Writes,
     pub(super) in_flight_ttl: Duration,
     pub(super) public_url: String,
@@ -125,14 +127,14 @@ impl Idempotency {
         in_flight_ttl: Duration,
         public_url: String,
     ) -> (Self, Remembering) {
-        let (lookups, answering) = Lookups::new(pool.clone());
-        let (writes, remembering) = Remembering::new(redis.clone(), answering);
+        let (ends, remembering) = Remembering::new(redis.clone(), pool.clone(), in_flight_ttl);
         let idempotency = Self {
             local: LocalSet::new(),
             redis,
             pool,
-            lookups,
-            writes,
+            marks: ends.marks,
+            lookups: ends.lookups,
+            writes: ends.writes,
             in_flight_ttl,
             public_url,
             redis_circuit: Circuit::new("idempotency-redis", BREAKER),
@@ -243,35 +245,16 @@ impl Idempotency {
         marked
     }
 
+    /// One key, in a call with those of others.
     async fn try_mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
-        let key = key(correlation);
-        let away = |error: platform_redis::Error| {
+        let asked = self.marks.ask(correlation).await;
+        let before = asked.unwrap_or_else(|_| {
             metrics::idempotency_store_away("redis");
-            match error {
-                platform_redis::Error::Deadline(_) => MarkerUnknown::MayBeSet,
-                _ => MarkerUnknown::NotSet,
-            }
-        };
-        let ttl = Some(self.in_flight_ttl);
-        if self
-            .redis
-            .set_nx(&key, [IN_FLIGHT], ttl)
-            .await
-            .map_err(away)?
-        {
-            return Ok(Marker::Ours);
-        }
-        let Some(value) = self.redis.get(&key).await.map_err(away)? else {
-            // It went away in between; the other one was not accepted.
-            let ours = self
-                .redis
-                .set_nx(&key, [IN_FLIGHT], ttl)
-                .await
-                .map_err(away)?;
-            return Ok(if ours { Marker::Ours } else { Marker::InFlight });
-        };
-        Ok(match decode(&value) {
+            Err(MarkerUnknown::MayBeSet)
+        })?;
+        Ok(match decode(&before) {
             Some((digest, answer)) => Marker::Answered(digest, answer),
+            None if before.is_empty() => Marker::Ours,
             None => Marker::InFlight,
         })
     }
@@ -297,7 +280,11 @@ impl Idempotency {
         &self,
         correlation: CorrelationId,
     ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
-        let found = self.lookups.accepted(correlation).await?;
+        let asked = self.lookups.ask(correlation).await;
+        let found = asked.unwrap_or_else(|_| {
+            metrics::idempotency_store_away("postgres");
+            Err(Unavailable)
+        })?;
         let Some(delivery) = found else {
             return Ok(None);
         };
@@ -343,13 +330,6 @@ enum Marker {
     Ours,
     InFlight,
     Answered(BodyDigest, Answer),
-}
-
-#[derive(Debug)]
-enum MarkerUnknown {
-    NotSet,
-    /// The call was cut off; the server may have done it.
-    MayBeSet,
 }
 
 pub(super) fn repeat<'a>(

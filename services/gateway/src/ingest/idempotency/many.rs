@@ -5,29 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain_kernel::CorrelationId;
-use platform_redis::Script;
 use tracing::warn;
 
 use super::claim::{
-    Answer, BodyDigest, Claim, IN_FLIGHT, Idempotency, LOOKUP_DEADLINE, Ticket, Unavailable,
-    decode, key, repeat,
+    Answer, BodyDigest, Claim, Idempotency, LOOKUP_DEADLINE, Ticket, Unavailable, decode, repeat,
 };
 use super::local::Known;
+use super::marks::mark;
 use crate::metrics;
-
-/// Sets the markers that are missing; tells of each key what was there before,
-/// an empty text where there was nothing.
-static MARK: Script = Script::new(
-    "local found = {}
-     for i, key in ipairs(KEYS) do
-         if redis.call('SET', key, ARGV[1], 'NX', 'PX', ARGV[2]) then
-             found[i] = ''
-         else
-             found[i] = redis.call('GET', key) or ARGV[1]
-         end
-     end
-     return found",
-);
 
 impl Idempotency {
     /// Claims each delivery, in their order. A delivery that is named twice is
@@ -62,14 +47,15 @@ impl Idempotency {
         }
         if !open.is_empty() {
             let ids: Vec<CorrelationId> = open.iter().map(|(_, id, _)| *id).collect();
-            let (marked, stored) = tokio::join!(self.mark_all(&ids), self.lookup_all(&ids));
-            if marked.is_none() && stored.is_none() {
+            let marked = mark(self.redis.clone(), ids.clone(), self.in_flight_ttl);
+            let (marked, stored) = tokio::join!(marked, self.lookup_all(&ids));
+            if marked.is_err() && stored.is_none() {
                 return Err(Unavailable);
             }
             for (place, ((index, id, digest), mut ticket)) in
                 open.into_iter().zip(tickets).enumerate()
             {
-                let before = marked.as_ref().map(|found| found[place].as_slice());
+                let before = marked.as_ref().map(|found| found[place].as_slice()).ok();
                 ticket.marked = before.is_none_or(<[u8]>::is_empty);
                 let known = stored.as_ref().and_then(|stored| stored.get(&id));
                 claims[index] = Some(match (known, before) {
@@ -90,25 +76,6 @@ impl Idempotency {
             }
         }
         Ok(claims.into_iter().flatten().collect())
-    }
-
-    /// What stood under each key before; none when Redis does not say.
-    async fn mark_all(&self, ids: &[CorrelationId]) -> Option<Vec<Vec<u8>>> {
-        let names: Vec<String> = ids.iter().map(|id| key(*id)).collect();
-        let ttl = self.in_flight_ttl.as_millis().to_string().into_bytes();
-        let marked = self
-            .redis
-            .eval::<Vec<Vec<u8>>>(&MARK, &names, vec![vec![IN_FLIGHT], ttl])
-            .await;
-        match marked {
-            Ok(found) if found.len() == ids.len() => Some(found),
-            Ok(_) => None,
-            Err(error) => {
-                warn!(error = %error, "a batch is not marked");
-                metrics::idempotency_store_away("redis");
-                None
-            }
-        }
     }
 
     /// What the read model knows of them; none when Postgres does not say.

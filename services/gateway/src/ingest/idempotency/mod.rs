@@ -7,9 +7,11 @@
 //! drop the second.
 
 mod claim;
+mod gather;
 mod local;
 mod lookup;
 mod many;
+mod marks;
 mod recall;
 mod remember;
 

@@ -1,11 +1,16 @@
 use std::time::Duration;
 
+use platform_postgres::Pool;
 use platform_redis::{Batch, Redis};
+use projections_deliveries::Delivery;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::lookup::Answering;
+use super::claim::{Unavailable, key};
+use super::gather::{Asking, Gather, gather};
+use super::lookup::accepted;
+use super::marks::{MarkerUnknown, mark};
 use crate::metrics;
 
 /// How long Redis keeps an answer. Postgres keeps it for ever.
@@ -36,39 +41,81 @@ impl Writes {
     }
 }
 
-/// The task that writes behind. One task, so that answering waits for no
-/// round trip and the writes of many answers share one. Beside it runs the one
-/// that looks up what was answered before.
+/// The tasks behind the requests. One writes behind, so that answering waits for
+/// no round trip and the writes of many answers share one; two ask Redis and
+/// Postgres for many at once.
 #[derive(Debug)]
 pub(crate) struct Remembering {
     redis: Redis,
-    receiver: mpsc::Receiver<Write>,
-    answering: Answering,
+    pool: Pool,
+    in_flight_ttl: Duration,
+    writes: Writes,
+    writing: mpsc::Receiver<Write>,
+    marking: Asking<Vec<u8>, MarkerUnknown>,
+    looking_up: Asking<Option<Delivery>, Unavailable>,
+}
+
+/// The ends that requests hold.
+pub(super) struct Ends {
+    pub(super) marks: Gather<Vec<u8>, MarkerUnknown>,
+    pub(super) lookups: Gather<Option<Delivery>, Unavailable>,
+    pub(super) writes: Writes,
 }
 
 impl Remembering {
-    pub(super) fn new(redis: Redis, answering: Answering) -> (Writes, Self) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    pub(super) fn new(redis: Redis, pool: Pool, in_flight_ttl: Duration) -> (Ends, Self) {
+        let (sender, writing) = mpsc::channel(QUEUE);
+        let (marks, marking) = gather();
+        let (lookups, looking_up) = gather();
+        let writes = Writes { sender };
+        let ends = Ends {
+            marks,
+            lookups,
+            writes: writes.clone(),
+        };
         let remembering = Self {
             redis,
-            receiver,
-            answering,
+            pool,
+            in_flight_ttl,
+            writes,
+            writing,
+            marking,
+            looking_up,
         };
-        (Writes { sender }, remembering)
+        (ends, remembering)
     }
 
     /// Works until `shutdown`, and then off what is still waiting.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Self {
             redis,
-            receiver,
-            answering,
+            pool,
+            in_flight_ttl,
+            writes,
+            writing,
+            marking,
+            looking_up,
         } = self;
-        let writing = Writing { redis, receiver };
-        tokio::join!(
-            writing.run(shutdown.clone()),
-            answering.run(shutdown.clone())
+        let marking = marking.run(
+            shutdown.clone(),
+            |ids| mark(redis.clone(), ids, in_flight_ttl),
+            // Its request went away before it knew that the marker is its own.
+            |id, marked| {
+                if marked.is_ok_and(|before| before.is_empty()) {
+                    writes.push(Write::Forget { key: key(id) });
+                }
+            },
         );
+        let looking_up = looking_up.run(
+            shutdown.clone(),
+            |ids| accepted(pool.clone(), ids),
+            |_, _| {},
+        );
+        let writing = Writing {
+            redis: redis.clone(),
+            receiver: writing,
+        };
+        tokio::join!(writing.run(shutdown.clone()), marking, looking_up);
     }
 }
 
