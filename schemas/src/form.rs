@@ -1,4 +1,4 @@
-use std::{io::Read, sync::OnceLock};
+use std::{cell::RefCell, io::Read, sync::OnceLock};
 
 use domain_kernel::CodecError;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,14 @@ use crate::value::Unmappable;
 
 /// The namespace of every published record.
 const NAMESPACE: &str = "cloud.agentmesh";
+
+/// What a thread keeps to write into. Larger events are rare.
+const KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Grows once, where a new buffer would for each event.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One version of one published schema. Immutable once released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +92,16 @@ impl Form {
             source,
         };
         let mut config = SerializerConfig::new(self.schema()?);
-        let mut state = SerializerState::from_writer(Vec::with_capacity(512), &mut config);
-        published
-            .serialize(state.serializer())
-            .map_err(|source| failed(Box::new(source)))?;
-        Ok(state.into_writer())
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            let mut state = SerializerState::from_writer(&mut *scratch, &mut config);
+            published
+                .serialize(state.serializer())
+                .map_err(|source| failed(Box::new(source)))?;
+            let datum = scratch.to_vec();
+            scratch.shrink_to(KEPT);
+            Ok(datum)
+        })
     }
 
     fn schema(&self) -> Result<&Schema, CodecError> {
