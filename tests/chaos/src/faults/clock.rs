@@ -11,7 +11,9 @@ use platform_testkit::Proc;
 use crate::{Fault, Scene, Stand};
 
 pub(super) const OF_THE_GATEWAY: Fault =
-    Fault::new("F20", "gateway's clock off by six minutes", of_the_gateway).needing(no_compiler);
+    Fault::new("F20", "gateway's clock off by six minutes", of_the_gateway)
+        .needing(no_compiler)
+        .only_long();
 pub(super) const OF_CONSUMERS: Fault = Fault::new("F20", "consumers' clocks apart", of_consumers)
     .needing(no_compiler)
     .only_long();

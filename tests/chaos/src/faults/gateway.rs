@@ -10,10 +10,10 @@ use crate::load::ticket;
 use crate::{Delivery, Fault, Proxy, Scene, When};
 
 pub(super) const AT_EACH_STEP: Fault =
-    Fault::new("F1", "gateway killed at each step", at_each_step);
+    Fault::new("F1", "gateway killed at each step", at_each_step).only_long();
 pub(super) const AT_RANDOM: Fault =
     Fault::new("F1", "gateway killed at random", at_random).only_long();
-pub(super) const PAUSED: Fault = Fault::new("F2", "gateway paused", paused);
+pub(super) const PAUSED: Fault = Fault::new("F2", "gateway paused", paused).only_long();
 
 /// Where in a delivery the gateway dies, seen from outside: between any two
 /// things that others can see of it. What is looked for is the delivery's own

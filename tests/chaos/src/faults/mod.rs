@@ -2,6 +2,7 @@
 //! it that it was really broken, and mends it.
 
 mod brokers;
+mod certificates;
 mod clock;
 mod consumers;
 mod disks;
@@ -18,7 +19,7 @@ mod zombies;
 use crate::Fault;
 
 /// All of them. Those that lose the most come late.
-pub(crate) const ALL: [Fault; 29] = [
+pub(crate) const ALL: [Fault; 30] = [
     planted::LOST_AND_TWICE,
     gateway::AT_EACH_STEP,
     gateway::AT_RANDOM,
@@ -48,4 +49,5 @@ pub(crate) const ALL: [Fault; 29] = [
     vectors::LOST,
     clock::OF_THE_GATEWAY,
     clock::OF_CONSUMERS,
+    certificates::EXPIRED,
 ];
