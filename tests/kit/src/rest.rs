@@ -115,7 +115,11 @@ impl Observer {
         Ok(ends)
     }
 
-    async fn ends(&self, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
+    /// Where each partition of a topic ends: the offset of the next record.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn ends(&self, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
         let ends = self.admin().high_watermarks(topic).await?;
         Ok(ends.into_iter().collect())
     }
