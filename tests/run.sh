@@ -89,6 +89,7 @@ all)
     lint
     need "build" cargo build --workspace --all-targets --locked
     step "tests" cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+    step "faults, short profile" "$target/debug/chaos" --short
     step "stop the test servers" stop_servers
     ;;
 *)

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_telemetry::{
-    current_traceparent, init, render_prometheus, span_with_parent, valid_traceparent,
+    current_traceparent, init, render_prometheus, span_link, span_with_parent, valid_traceparent,
 };
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// What led to work that has no one parent.
+const CAUSE: &str = "00-cacacacacacacacacacacacacacacaca-dadadadadadadada-01";
 
 /// One test, because a process has one logger.
 #[test]
@@ -38,8 +41,14 @@ fn a_trace_goes_through_and_is_exported() {
     span_with_parent(&fresh, Some("nonsense"));
     let own = fresh.in_scope(current_traceparent).unwrap();
     assert_ne!(own[..36], PARENT[..36], "a malformed parent is ignored");
+
+    let batch = tracing::info_span!("batch");
+    span_link(&batch, Some(CAUSE));
+    span_link(&batch, Some("nonsense"));
+    let own = batch.in_scope(current_traceparent).unwrap();
+    assert_ne!(own[..36], CAUSE[..36], "a link is no parent");
     assert_eq!(current_traceparent(), None);
-    drop((child, span, fresh));
+    drop((child, span, fresh, batch));
 
     let (sent, received) = mpsc::channel();
     std::thread::spawn(move || {
@@ -61,9 +70,14 @@ fn a_trace_goes_through_and_is_exported() {
     let request = received.recv_timeout(Duration::from_secs(20)).unwrap();
     let text = String::from_utf8_lossy(&request);
     assert!(text.starts_with("POST /v1/traces HTTP/1.1"), "{text}");
-    for part in ["agentmesh-test", "step", "inner", "fresh"] {
+    for part in ["agentmesh-test", "step", "inner", "fresh", "batch"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+    let linked = |id: &[u8]| request.windows(id.len()).any(|part| part == id);
+    assert!(
+        linked(&[0xca; 16]) && linked(&[0xda; 8]),
+        "the link: {text}"
+    );
 
     let metrics = render_prometheus();
     assert!(
