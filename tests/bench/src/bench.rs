@@ -12,7 +12,7 @@ use crate::rows::SETS;
 pub(crate) enum Size {
     /// Only whether it works.
     Tiny,
-    /// All rows in about half an hour on two quiet cores.
+    /// All rows in a quarter of an hour on two quiet cores.
     Default,
     /// Up to ten million events.
     Full,
