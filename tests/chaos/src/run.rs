@@ -7,6 +7,7 @@ use platform_testkit::workspace_dir;
 
 use crate::faults::ALL;
 use crate::report::machine;
+use crate::scene::Played;
 use crate::{Dice, Fault, Profile, Report, Row, Stand, scene};
 
 /// The seed of the short profile: the same faults in the same way each time.
@@ -109,8 +110,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// All faults that were asked for, as often as was asked. In the short profile
-/// they come one after another, and are judged together.
+/// So many faults of a long run are judged together: to hold the read models
+/// against the whole log takes longer than most of them.
+const TOGETHER: usize = 5;
+
+/// All faults that were asked for, as often as was asked, and judged: those of
+/// a short run together, those of a long one a few at a time.
 async fn all(
     options: &Options,
     faults: &[&Fault],
@@ -125,11 +130,12 @@ async fn all(
     let once = options.short || !options.fault.is_empty();
     let end = begun + Duration::from_secs(options.minutes * 60);
     let mut dice = Dice::of(report.seed, "seeds");
+    let together = if options.short { usize::MAX } else { TOGETHER };
     let mut open = Vec::new();
-    for round in 0.. {
+    'rounds: for round in 0.. {
         for fault in faults {
             if !once && Instant::now() >= end {
-                return Ok(());
+                break 'rounds;
             }
             let drawn = dice.roll() >> 16;
             let seed = if alone { report.seed } else { drawn };
@@ -142,30 +148,34 @@ async fn all(
             let played = scene::play(stand, fault, profile, seed, round)
                 .await
                 .with_context(useless)?;
-            if options.short {
-                let row = &played.row;
-                say(&format!(
-                    "      {label}: {:.1} s, recovered in {:.1} s",
-                    row.seconds, row.recovery_seconds
-                ))?;
-                open.push(played);
-                continue;
-            }
-            let rows = scene::verdicts(stand, vec![played])
-                .await
-                .with_context(useless)?;
-            for row in rows {
-                keep(report, row, begun)?;
+            let row = &played.row;
+            say(&format!(
+                "      {label}: {:.1} s, recovered in {:.1} s",
+                row.seconds, row.recovery_seconds
+            ))?;
+            open.push(played);
+            if open.len() >= together {
+                judge(stand, std::mem::take(&mut open), report, begun).await?;
             }
         }
         if once {
             break;
         }
     }
-    if open.is_empty() {
+    judge(stand, open, report, begun).await
+}
+
+/// Has what was played judged, if anything was.
+async fn judge(
+    stand: &Stand,
+    played: Vec<Played>,
+    report: &mut Report,
+    begun: Instant,
+) -> anyhow::Result<()> {
+    if played.is_empty() {
         return Ok(());
     }
-    for row in scene::verdicts(stand, open).await? {
+    for row in scene::verdicts(stand, played).await? {
         keep(report, row, begun)?;
     }
     Ok(())

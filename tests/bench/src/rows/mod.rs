@@ -3,6 +3,7 @@
 mod avro;
 mod ground;
 mod ingest;
+mod pgbench;
 mod postgres;
 mod rebuild;
 mod redis;
@@ -47,7 +48,7 @@ pub(crate) const SETS: &[Set] = &[
         measure: |bench| Box::pin(postgres::append_only(bench)),
     },
     Set {
-        ids: &["G2b", "G2b-pipelined"],
+        ids: &["G2b", "G2b-pipelined", "G2b-pgbench"],
         measure: |bench| Box::pin(postgres::upserting(bench)),
     },
     Set {

@@ -38,7 +38,7 @@ fn restarted<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 /// Two copies of three are left, so everything goes on.
 fn killed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let times = scene.profile.pick(1, 3);
+        let times = scene.profile.pick(1, 2);
         for _ in 0..times {
             let broker = *scene.dice().pick(&BROKERS).context("a broker")?;
             scene.stand.kill(broker).await?;

@@ -103,7 +103,7 @@ fn expired<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             .context("not ready with a new certificate")?;
         second.note(&sender.post(&second.ticket).await);
         taken_in.push(second);
-        for number in 2..scene.profile.pick(6, 40) {
+        for number in 2..scene.profile.pick(6, 20) {
             issue(HOUR)?;
             let mut delivery = next(number);
             delivery.note(&sender.post(&delivery.ticket).await);

@@ -21,7 +21,7 @@ const ROLES: [&str; 7] = [
 /// Any of those that consume, and what two of them call, at any moment.
 fn killed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let rounds = scene.profile.pick(2, 8);
+        let rounds = scene.profile.pick(2, 4);
         let mut names = Vec::new();
         for _ in 0..rounds {
             let mut roles = ROLES;
@@ -53,7 +53,7 @@ fn killed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 fn storm<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         const BEAT: Duration = Duration::from_secs(2);
-        let rounds = scene.profile.pick(2, 10);
+        let rounds = scene.profile.pick(2, 4);
         let roles = ["projections", "workflow", "sync", "federation"];
         let mut changes = 0;
         for round in 0..rounds {

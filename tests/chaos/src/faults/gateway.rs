@@ -96,7 +96,7 @@ fn at_each_step<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 
 fn at_random<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let times = scene.profile.pick(4, 12);
+        let times = scene.profile.pick(4, 6);
         for _ in 0..times {
             let pause = scene.dice().between(200, 1_500);
             tokio::time::sleep(Duration::from_millis(pause)).await;

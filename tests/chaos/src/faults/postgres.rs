@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The very moment in which nobody can know whether it was committed.
 fn killed_at_commit<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let times = scene.profile.pick(2, 6);
+        let times = scene.profile.pick(2, 4);
         for _ in 0..times {
             let kill = scene.stand.killer("postgres").await?;
             let skip = usize::try_from(scene.dice().below(12))?;

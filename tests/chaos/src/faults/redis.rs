@@ -14,7 +14,7 @@ const FLUSH: Script = Script::new("return redis.call('FLUSHALL')");
 fn flushed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         let redis = Redis::connect(&scene.stand.direct().redis).await?;
-        let times = scene.profile.pick(3, 12);
+        let times = scene.profile.pick(3, 6);
         for _ in 0..times {
             let said: String = redis.eval(&FLUSH, &[], Vec::new()).await?;
             ensure!(said == "OK", "FLUSHALL: {said}");
@@ -28,7 +28,7 @@ fn flushed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 
 fn killed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        for _ in 0..scene.profile.pick(1, 4) {
+        for _ in 0..scene.profile.pick(1, 2) {
             scene.stand.kill("redis").await?;
             // Postgres tells what is a repeat.
             scene.acknowledged_more(4).await?;

@@ -12,7 +12,7 @@ pub(super) const SHUFFLED: Fault = Fault::new("F10", "old events again, out of o
 
 fn a_hundred_at_once<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
-        let rounds = scene.profile.pick(2, 10);
+        let rounds = scene.profile.pick(2, 5);
         let sender = scene.stand.sender()?;
         let mut firsts = 0;
         for round in 0..rounds {

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn lost<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         let stand = scene.stand;
-        let rounds = scene.profile.pick(2, 6);
+        let rounds = scene.profile.pick(2, 3);
         let mut known = Vec::new();
         for number in 0..=rounds {
             known.push(Known::share(scene, number).await?);

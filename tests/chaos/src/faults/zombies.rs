@@ -27,7 +27,7 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         let mesh = &scene.stand.mesh;
         let observer = scene.stand.observer().await?;
-        let rounds = scene.profile.pick(1, 3);
+        let rounds = scene.profile.pick(1, 2);
         let mut refused = 0;
         for round in 0..rounds {
             let mut zombies = Vec::new();
