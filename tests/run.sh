@@ -89,8 +89,8 @@ all)
     lint
     need "build" cargo build --workspace --all-targets --locked
     step "tests" cargo test --workspace --locked --no-fail-fast --lib --bins --tests
-    step "faults, short profile" "$target/debug/chaos" --short
     step "stop the test servers" stop_servers
+    step "faults, short profile" "$target/debug/chaos" --short
     ;;
 *)
     echo "usage: tests/run.sh [all|lint]" >&2

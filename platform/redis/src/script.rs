@@ -1,9 +1,15 @@
+use std::time::Duration;
+
 use fred::{
+    error::ErrorKind,
     interfaces::LuaInterface,
     types::{FromValue, Value},
 };
 
 use crate::{Error, Redis};
+
+/// How long a script may take: it may have thousands of writes to do.
+const SCRIPT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A Lua script. It travels with each call: ours are short and run once a
 /// batch, and the server compiles a text it knows only once.
@@ -23,11 +29,17 @@ impl Script {
         keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     ) -> Result<R, Error> {
+        // The driver runs scripts without the options of other commands: without
+        // a connection it would keep them until there is one.
         redis.connected()?;
         let arguments: Vec<Value> = arguments
             .into_iter()
             .map(|argument| Value::Bytes(argument.into()))
             .collect();
-        Ok(redis.bounded().eval(self.text, keys, arguments).await?)
+        let evaluated = redis.client().eval(self.text, keys, arguments);
+        match tokio::time::timeout(SCRIPT_DEADLINE, evaluated).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(fred::error::Error::new(ErrorKind::Timeout, "no answer").into()),
+        }
     }
 }

@@ -23,6 +23,20 @@ async fn keys_are_prefixed_and_writes_are_done_together() {
     }
     assert_eq!(got, 1);
 
+    // Of several keys those are set that were not there, be it one or many.
+    let minute = Duration::from_secs(60);
+    for (names, expected) in [
+        (vec!["m1"], vec![true]),
+        (vec!["m1"], vec![false]),
+        (vec!["m0", "m1", "m2"], vec![true, false, true]),
+    ] {
+        let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
+        let set = redis.set_nx_all(&names, b"mine", minute).await.unwrap();
+        assert_eq!(set, expected, "{names:?}");
+    }
+    let marked = ["m0", "m1", "m2"].map(ToOwned::to_owned);
+    assert_eq!(redis.delete(&marked).await.unwrap(), 3);
+
     let short = Some(Duration::from_millis(50));
     redis.set("short", b"\xff\x00", short).await.unwrap();
     let names = ["seen", "never"].map(ToOwned::to_owned);

@@ -107,7 +107,8 @@ impl Stand {
         crm.stand_before(bed.settings.crm_sandbox.listen);
         let disks = disks.and_then(|(brokers, on_postgres)| {
             let vectors = bed.settings.data_dir.join("vectors");
-            let vectors = Disk::mount(&vectors, 16).map_err(|error| error.to_string())?;
+            // For the index of half an hour, and another beside it while it is rebuilt.
+            let vectors = Disk::mount(&vectors, 256).map_err(|error| error.to_string())?;
             Ok(Disks {
                 brokers,
                 postgres: on_postgres,
