@@ -1,6 +1,6 @@
 # make up     install what is missing, build, start in the background, run the demo
 # make down   stop it (the data stays; rm -r .agentmesh/data forgets it)
-# make test   everything: formatting, lints, licenses, build, all tests
+# make test   everything: formatting, lints, licenses, build, all tests, a fault of each kind
 # make chaos  break things under load for 30 minutes, with random seeds
 #             (MINUTES=5, SEED=…, FAULT=F6 or a word of its name)
 # make chaos-short  a fault of each kind, with a fixed seed
