@@ -16,8 +16,8 @@ use crate::digest::digest;
 const EVALUATION_LIMIT: Duration = Duration::from_millis(250);
 
 /// The package of our own that has a rule for each package of the bundle. To
-/// evaluate a rule by its name is a third of the work of evaluating a query,
-/// which is text to parse and analyse; but a package is not a rule.
+/// evaluate a rule by its name is less work than to evaluate a query, which is
+/// text to parse and analyse; but a package is not a rule.
 const WHOLE: &str = "agentmesh_whole_packages";
 
 /// Modules and data, compiled. Cheap to clone.
@@ -147,6 +147,11 @@ fn rules_for_packages(engine: &mut regorus::Engine) -> Result<HashMap<String, St
         .add_policy(WHOLE.to_owned(), module)
         .map_err(|error| bad(error.to_string()))?;
     Ok(rules)
+}
+
+/// Whether a query asks for what is only there to answer others.
+pub(crate) fn is_ours(query: &str) -> bool {
+    query.starts_with(&reference([WHOLE].into_iter()))
 }
 
 /// `data["mesh"]["ingest"]`. Segments are quoted, so that they can name

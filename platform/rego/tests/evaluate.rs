@@ -90,6 +90,12 @@ fn a_package_is_all_its_modules_and_what_is_below() {
     assert_eq!(all["ingest"]["reasons"], json!(["two"]));
     assert_eq!(ask(&bundle, "nothing/here", &json!({})), Some(json!({})));
 
+    for path in [
+        "agentmesh_whole_packages",
+        "/agentmesh_whole_packages/package_0",
+    ] {
+        assert_eq!(ask(&bundle, path, &json!({"n": 2})), None, "{path}");
+    }
     let reserved = "package agentmesh_whole_packages.mine\nx := 1".to_owned();
     let error = Bundle::new(vec![("r.rego".to_owned(), reserved)], json!({})).unwrap_err();
     assert!(error.to_string().contains("r.rego"), "{error}");
