@@ -18,7 +18,7 @@ use crate::Bench;
 use crate::bed::Bed;
 use crate::fixtures;
 use crate::harness::{Goal, Row, in_turns, timed};
-use crate::rows::pgbench::pgbench;
+use crate::rows::pgbench;
 
 /// As many as a runner takes at once when it is behind.
 const BATCH: usize = 5_000;
@@ -371,13 +371,9 @@ pub(crate) async fn upserting(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         )?);
     }
     if bench.wants("G2b-pgbench") {
-        yard(&side, &own).await?;
-        let script = PGBENCH.replace("COUNT", &count.to_string());
+        pgbench::prepare(side.pool(), &side.projection.migrations(), &own).await?;
         let url = &bed.settings.postgres.url;
-        let by_pgbench = async || {
-            let transactions = pgbench(url, "yard", &script, count).await?;
-            Ok(2.0 * transactions)
-        };
+        let by_pgbench = async || pgbench::rows_per_second(url, count).await;
         let pairs = in_turns("rows/s", bench.rounds, by_pgbench, upsert).await?;
         checked_versions(&side, &own, count, version.get()).await?;
         found.push(Row::new(
@@ -389,39 +385,6 @@ pub(crate) async fn upserting(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         )?);
     }
     Ok(found)
-}
-
-/// The same two upserts in pgbench's language, of a run that it draws.
-const PGBENCH: &str = r"\set n random(1, COUNT)
-BEGIN;
-INSERT INTO run AS known (workflow_id, tenant, correlation, version, status, changed_at)
-    SELECT workflow_id, 'acme', correlation,
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 'running', now()
-    FROM pick WHERE n = :n
-    ON CONFLICT (workflow_id) DO UPDATE SET
-        version = excluded.version, status = excluded.status, changed_at = excluded.changed_at
-    WHERE known.version < excluded.version;
-INSERT INTO step AS known (workflow_id, step, status, started_at)
-    SELECT workflow_id, 'triage', 'running', now() FROM pick WHERE n = :n
-    ON CONFLICT (workflow_id, step) DO UPDATE SET
-        status = excluded.status, started_at = excluded.started_at;
-COMMIT;
-";
-
-/// Tables of the same form and content for pgbench, and numbers to draw runs by.
-async fn yard<P: PgProjection>(side: &Side<'_, P>, own: &str) -> anyhow::Result<()> {
-    let migrations = side.projection.migrations();
-    platform_postgres::migrate(side.pool(), "yard", &migrations).await?;
-    side.sql(
-        "yard",
-        &format!(
-            "INSERT INTO run SELECT * FROM {own}.run; INSERT INTO step SELECT * FROM {own}.step;
-             CREATE TABLE pick AS SELECT row_number() OVER ()::int AS n, workflow_id, correlation
-                 FROM run;
-             ALTER TABLE pick ADD PRIMARY KEY (n); ANALYZE run; ANALYZE step; ANALYZE pick"
-        ),
-    )
-    .await
 }
 
 async fn pipelined<P: PgProjection>(
