@@ -10,6 +10,8 @@ CARGO_DENY=0.20.2
 tools=$PWD/.agentmesh/tools
 target=${CARGO_TARGET_DIR:-target}
 
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 names=() times=() results=()
 
 # step NAME COMMAND…: runs it, remembers how long it took and whether it worked.
@@ -17,7 +19,7 @@ step() {
     local name=$1 begun=$SECONDS result=ok
     shift
     printf '\n== %s\n' "$name"
-    "$@" || result=FAILED
+    "$@" > >(tee "$logs/${#names[@]}") 2>&1 || result=FAILED
     names+=("$name") times+=($((SECONDS - begun))) results+=("$result")
     [ "$result" = ok ]
 }
@@ -33,7 +35,18 @@ finish() {
         [ "${results[i]}" = ok ] || failed=1
     done
     printf '%-28s %8d\n' total "$SECONDS"
+    # At the end again, because often the end is all that is kept.
+    for i in "${!names[@]}"; do
+        [ "${results[i]}" = ok ] || complaints "${names[i]}" "$logs/$i"
+    done
     exit "$failed"
+}
+
+# What a step that failed said of it: what looks like a complaint, else its end.
+complaints() {
+    printf '\n== %s failed\n' "$1"
+    grep -E -A 6 '^error|panicked at|\.\.\. FAILED|^BAD |^chaos:' "$2" | grep -vE '^ +[0-9]+: |^ +at ' |
+        tail -n 30 | grep . || tail -n 10 "$2"
 }
 
 install_cargo_deny() {

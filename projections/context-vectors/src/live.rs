@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,10 +24,10 @@ const SAVE_RECORDS: i64 = 5_000;
 
 /// The indexes of the partitions somebody decides over.
 ///
-/// An index is opened when it is first asked: its file, then the log from where
-/// the file ends to where the log ends. [`Indexes::run`] keeps it up to date from
-/// then on and writes it now and then. What was decided and is perhaps not on the
-/// log yet is kept apart and forgotten by [`Indexes::reset`].
+/// An index is opened when it is to be kept open, or first asked: its file, then
+/// the log from where the file ends to where the log ends. [`Indexes::run`] keeps
+/// it up to date from then on and writes it now and then. What was decided and is
+/// perhaps not on the log yet is kept apart and forgotten by [`Indexes::reset`].
 #[derive(Clone)]
 pub struct Indexes {
     shared: Arc<Shared>,
@@ -38,6 +38,9 @@ struct Shared {
     embedder: Arc<dyn Embedder>,
     follower: Follower,
     slots: Mutex<HashMap<i32, Arc<Mutex<Slot>>>>,
+    /// The partitions that are kept open, whether anybody asks or not.
+    kept_open: Mutex<BTreeSet<i32>>,
+    opening: tokio::sync::Mutex<()>,
     /// How often the files had been made anew when they were last read.
     renewals: Mutex<u64>,
 }
@@ -75,6 +78,8 @@ impl Indexes {
                 },
                 embedder,
                 slots: Mutex::default(),
+                kept_open: Mutex::default(),
+                opening: tokio::sync::Mutex::default(),
             }),
         }
     }
@@ -90,10 +95,7 @@ impl Indexes {
         candidate: &Candidate,
         threshold: f64,
     ) -> Result<Placement, Error> {
-        let slot = match self.slot(partition) {
-            Some(slot) => slot,
-            None => self.open(partition).await?,
-        };
+        let slot = self.open(partition).await?;
         let slot = lock(&slot);
         query::place(
             &[&slot.durable, &slot.ahead],
@@ -120,8 +122,15 @@ impl Indexes {
         }
     }
 
+    /// Has a partition opened soon and followed, so that its first question need
+    /// not wait for that, and its file follows the log when there is none.
+    pub fn keep_open(&self, partition: i32) {
+        lock(&self.shared.kept_open).insert(partition);
+    }
+
     /// Forgets a partition, whose log may go on elsewhere from here.
     pub fn reset(&self, partition: i32) {
+        lock(&self.shared.kept_open).remove(&partition);
         let slot = lock(&self.shared.slots).remove(&partition);
         if let Some(slot) = slot {
             // What is on the log stays true, whoever owns the partition.
@@ -160,6 +169,7 @@ impl Indexes {
 
     /// Reads on for the partitions open now; returns when others are.
     async fn follow_slots(&self) -> Result<(), Error> {
+        self.open_kept().await?;
         let slots = self.shared.slots();
         if slots.is_empty() {
             return Ok(());
@@ -183,6 +193,7 @@ impl Indexes {
                     shared.tend(*partition, slot);
                 }
             });
+            self.open_kept().await?;
             let same = slots.len() == lock(&self.shared.slots).len()
                 && slots.iter().all(|(partition, slot)| {
                     self.slot(*partition)
@@ -247,7 +258,23 @@ impl Indexes {
         lock(&self.shared.slots).get(&partition).cloned()
     }
 
+    async fn open_kept(&self) -> Result<(), Error> {
+        let kept: Vec<i32> = lock(&self.shared.kept_open).iter().copied().collect();
+        for partition in kept {
+            self.open(partition).await?;
+        }
+        Ok(())
+    }
+
     async fn open(&self, partition: i32) -> Result<Arc<Mutex<Slot>>, Error> {
+        if let Some(slot) = self.slot(partition) {
+            return Ok(slot);
+        }
+        let _one_at_a_time = self.shared.opening.lock().await;
+        // Whoever went before may have opened it.
+        if let Some(slot) = self.slot(partition) {
+            return Ok(slot);
+        }
         let started = Instant::now();
         let dimensions = self.shared.embedder.dimensions();
         let (mut durable, saved_offset) = self.load(partition).await?;

@@ -199,6 +199,10 @@ impl Process for FederationProcess {
         self.indexes.reset(partition);
     }
 
+    fn owned(&self, partition: i32) {
+        self.indexes.keep_open(partition);
+    }
+
     fn rejected(
         &self,
         _input: &Recorded<DeliveryAccepted>,

@@ -158,6 +158,17 @@ async fn neighbours_are_known_after_a_restart_and_without_the_file() {
         .unwrap();
     assert_eq!(store_digest(&vectors()).await.unwrap(), before);
 
+    // And written again by the role, though nothing comes that would ask it.
+    for file in files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let role = mesh.start();
+    let written = eventually(PATIENCE, || async {
+        store_digest(&vectors()).await.unwrap() == before
+    });
+    written.await.unwrap();
+    role.stop().await;
+
     // And while the role holds them in memory: it takes the new ones in and goes on.
     let role = mesh.start();
     let fourth = mesh.deliver("4", &ticket("T-4", &text, 129.9)).await;

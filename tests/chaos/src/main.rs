@@ -8,11 +8,23 @@ use tests_chaos::{Options, run};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match chaos(&Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // In one line, the last: the end of the output is what is kept of it.
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether nothing was found wrong.
+async fn chaos(options: &Options) -> anyhow::Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
     let report = tokio::select! {
-        report = run(&options) => report?,
+        report = run(options) => report?,
         // Dropped, everything that was started ends.
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("terminated"),
@@ -28,9 +40,5 @@ async fn main() -> anyhow::Result<ExitCode> {
             "NOT WELL"
         },
     )?;
-    Ok(if report.is_clean() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(report.is_clean())
 }

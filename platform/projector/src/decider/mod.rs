@@ -117,6 +117,9 @@ pub trait Process: Send + Sync + 'static {
     /// `decided` made visible ahead of the log is to be forgotten.
     fn reset(&self, _partition: i32) {}
 
+    /// Told when a partition has been recovered: from now on input of it follows.
+    fn owned(&self, _partition: i32) {}
+
     /// What becomes of an input whose command was rejected. A rejected timer is
     /// always ignored.
     fn rejected(

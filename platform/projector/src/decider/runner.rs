@@ -128,7 +128,9 @@ impl<W: World<Store: StateStore>, P: Process> Role for ProcessRole<W, P> {
             )));
         }
         for claim in own {
+            let partition = claim.partition;
             self.recover(claim).await?;
+            self.process.owned(partition);
         }
         self.busy_at = self.ticks();
         self.taken_over_at = self.busy_at;
