@@ -10,7 +10,7 @@ use common::wire::{Answered, Answers, Asked, Asks};
 use common::{AnsweredEvents, Bed, DEAD_LETTERS, PATIENCE, Running, asked, bed, meta};
 use domain_kernel::Recorded;
 use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Record};
-use platform_postgres::Checkpoints;
+use platform_postgres::{Checkpoints, Pool};
 use platform_projector::{CancelReason, Cancellation, Executor, Failure, Journal, run_executor};
 use platform_testkit::eventually;
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ struct World {
     open: Arc<watch::Sender<u64>>,
     /// Stream and how many answers it was shown, in the order begun.
     begun: Arc<Mutex<Vec<(String, usize)>>>,
+    /// What was said to those that asked whether their request was still theirs.
+    confirmed: Arc<Mutex<Vec<bool>>>,
 }
 
 impl World {
@@ -28,6 +30,7 @@ impl World {
         Self {
             open: Arc::new(watch::Sender::new(open)),
             begun: Arc::default(),
+            confirmed: Arc::default(),
         }
     }
 
@@ -44,6 +47,8 @@ struct Answering {
     ordered: bool,
     /// Requests of one kind get only some of the places.
     places: usize,
+    /// Claims the partition of a request that has begun, as another owner would.
+    usurper: Option<Pool>,
 }
 
 fn answering(bed: &Bed, world: &World) -> Answering {
@@ -54,6 +59,7 @@ fn answering(bed: &Bed, world: &World) -> Answering {
         world: world.clone(),
         ordered: false,
         places: 8,
+        usurper: None,
     }
 }
 
@@ -126,6 +132,17 @@ impl Executor for Answering {
         self.world.begun.lock().unwrap().push(begun);
         if history.is_empty() {
             journal.record(Answered::Started).await?;
+        }
+        if let Some(pool) = &self.usurper {
+            if history.is_empty() {
+                let another = Checkpoints::new("test_answering", "another");
+                another.claim(pool, &[("mesh.asks", 0)]).await.unwrap();
+            }
+            let confirmed = journal.confirm_ownership().await;
+            let mut all = self.world.confirmed.lock().unwrap();
+            all.push(confirmed.is_ok());
+            drop(all);
+            confirmed?;
         }
         let number = request.event.number;
         assert_ne!(number, 13, "told to");
@@ -508,4 +525,22 @@ async fn what_is_under_way_ends_before_its_partition_is_handed_over() {
     assert!(!again, "what was under way was not begun again");
     running.stop().await;
     joining.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_to_another_owner_is_not_acted_on() {
+    let bed = bed("usurped").await;
+    let world = World::new(100);
+    let mut executor = answering(&bed, &world);
+    executor.usurper = Some(bed.pool.clone());
+    let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
+    ask_on(&bed, 0, &asked("one", 1)).await;
+    done(&bed, 1).await;
+    // Its first answer was on the log, but the request was not its own any more.
+    // It went on once it had claimed the partition back.
+    let confirmed = world.confirmed.lock().unwrap().clone();
+    let (last, before) = confirmed.split_last().unwrap();
+    assert!(*last && !before.is_empty(), "{confirmed:?}");
+    assert!(!before.contains(&true), "{confirmed:?}");
+    running.stop().await;
 }

@@ -210,6 +210,7 @@ impl Run<'_> {
                     arguments_sha256: prepared.arguments_sha256.clone(),
                 };
                 self.record(start).await?;
+                self.journal.confirm_ownership().await?;
                 self.call(prepared).await
             }
             Err(failure) => Err(failure),

@@ -69,6 +69,7 @@ async fn attempt(
     let attempt = ledger.attempts() + 1;
     ledger.record(Action::Attempt { attempt }).await?;
     loop {
+        ledger.confirm_ownership().await?;
         return match opened.connector.write(effect).await {
             Ok(written) => Ok(confirm(effect, ledger, written).await?),
             Err(CallError::Refused { code, reason }) => {

@@ -59,6 +59,12 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// To be awaited right before a write: fails when another process has taken
+    /// the effect over.
+    pub(crate) async fn confirm_ownership(&self) -> Result<(), Failure> {
+        self.journal.confirm_ownership().await
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.cancel.reason() == Some(CancelReason::Shutdown)
     }

@@ -10,7 +10,10 @@ use tokio::task::JoinHandle;
 use crate::{Delivery, Dice, History};
 
 /// How long a sender goes on repeating one delivery once it was told to stop.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How many times longer pauses are when a sender takes its time.
+const LEISURE: u32 = 6;
 
 /// How much is sent.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +23,9 @@ pub struct Pace {
     pub keys: usize,
     /// The longest pause between an acknowledgement and the next delivery.
     pub pause: Duration,
+    /// After so many of them a sender takes its time: what a slow machine has to
+    /// catch up with does not grow with the time it takes.
+    pub brisk: usize,
     /// None has sent more than this when it stops by itself.
     pub most: usize,
 }
@@ -127,7 +133,8 @@ impl One {
                 let again = self.sender.post(&last.ticket).await;
                 last.note(&again);
             }
-            let most = u64::try_from(pace.pause.as_millis()).unwrap_or(u64::MAX);
+            let pause = pace.pause * if number < pace.brisk { 1 } else { LEISURE };
+            let most = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             let pause = Duration::from_millis(self.dice.below(most + 1));
             let stopped = self.stop.wait_for(|stop| *stop);
             let _ = tokio::time::timeout(pause, stopped).await;

@@ -39,6 +39,7 @@ impl Profile {
         Pace {
             keys: self.pick(4, 6),
             pause: Duration::from_millis(self.pick(900, 500)),
+            brisk: self.pick(20, 60),
             most: 600,
         }
     }
@@ -118,9 +119,7 @@ impl Scene<'_> {
     /// When they are not in time.
     pub async fn refused_more(&self, count: usize) -> anyhow::Result<()> {
         let wanted = self.load.refused() + count;
-        let done = eventually(Duration::from_secs(60), || async {
-            self.load.refused() >= wanted
-        });
+        let done = eventually(RECOVERY, || async { self.load.refused() >= wanted });
         done.await
             .context("deliveries are still acknowledged while nothing can be kept")
     }

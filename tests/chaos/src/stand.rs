@@ -14,6 +14,7 @@ use tests_kit::{Mesh, Observer, Sender};
 use tokio::sync::Mutex;
 
 use crate::disk::{Disk, unmount_below};
+use crate::scene::RECOVERY;
 use crate::{Conditions, Dice, Proxy};
 
 pub(crate) const BROKERS: [&str; 3] = ["kafka", "kafka-2", "kafka-3"];
@@ -286,7 +287,7 @@ impl Stand {
     /// # Errors
     /// When it does not end, or does not come up.
     pub async fn revive(&self, role: &'static str) -> anyhow::Result<()> {
-        eventually(Duration::from_secs(30), || async { !self.mesh.runs(role) })
+        eventually(RECOVERY, || async { !self.mesh.runs(role) })
             .await
             .with_context(|| format!("{role} was to be killed"))?;
         let _ = self.mesh.kill(role);

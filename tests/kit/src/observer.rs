@@ -13,7 +13,7 @@ use platform_testkit::eventually;
 use projections_audit::Entry;
 
 /// Long enough for a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 const TTL: Script = Script::new("return redis.call('PTTL', KEYS[1])");
 
@@ -83,11 +83,16 @@ impl Observer {
         self.trail(correlation).await
     }
 
-    /// Every record of a topic, each partition's in order.
+    /// Every record of a topic, each partition's in order. A broker that is busy,
+    /// or on its way back, is waited for.
     ///
     /// # Errors
-    /// When the log cannot be read.
+    /// When the log cannot be read in time.
     pub async fn topic(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
+        eventually(PATIENCE, || self.read(topic)).await
+    }
+
+    async fn read(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
         let ends = self.admin.high_watermarks(topic).await?;
         let starts = ends.into_iter().map(|(partition, _)| (partition, 0));
         let mut reader = PartitionReader::open(&self.settings.kafka, topic, starts)?;

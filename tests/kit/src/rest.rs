@@ -118,10 +118,12 @@ impl Observer {
     /// Where each partition of a topic ends: the offset of the next record.
     ///
     /// # Errors
-    /// When the log does not answer.
+    /// When the log does not answer in time.
     pub async fn ends(&self, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
-        let ends = self.admin().high_watermarks(topic).await?;
-        Ok(ends.into_iter().collect())
+        let ends = eventually(PATIENCE, || async {
+            anyhow::Ok(self.admin().high_watermarks(topic).await?)
+        });
+        Ok(ends.await?.into_iter().collect())
     }
 }
 

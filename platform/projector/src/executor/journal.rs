@@ -7,6 +7,7 @@ use platform_log::Producer;
 use tokio::sync::Mutex;
 use tracing::warn;
 
+use super::ownership::{Ownership, gone};
 use super::{Cancellation, Executor};
 use crate::Failure;
 use crate::error::chain;
@@ -22,8 +23,7 @@ pub struct Journal<E: Executor> {
     stream: String,
     answers: Mutex<Vec<Recorded<E::Answer>>>,
     finished: AtomicBool,
-    /// Set when the partition was lost: somebody else may be answering by now.
-    closed: Arc<AtomicBool>,
+    ownership: Arc<Ownership>,
     cancel: Cancellation,
 }
 
@@ -42,7 +42,7 @@ impl<E: Executor> Journal<E> {
         request: Metadata,
         stream: String,
         history: Vec<Recorded<E::Answer>>,
-        closed: Arc<AtomicBool>,
+        ownership: Arc<Ownership>,
         cancel: Cancellation,
     ) -> Self {
         let finished = history
@@ -55,7 +55,7 @@ impl<E: Executor> Journal<E> {
             stream,
             answers: Mutex::new(history),
             finished: AtomicBool::new(finished),
-            closed,
+            ownership,
             cancel,
         }
     }
@@ -95,8 +95,8 @@ impl<E: Executor> Journal<E> {
             .map_err(Failure::poison)?;
         let mut wait = FIRST_WAIT;
         loop {
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Failure::transient("the partition went to another owner"));
+            if self.ownership.is_lost() {
+                return Err(gone());
             }
             match self.producer.append(outgoing.clone()).await {
                 Ok(_) => break,
@@ -119,6 +119,18 @@ impl<E: Executor> Journal<E> {
         }
         answers.push(recorded.clone());
         Ok(recorded)
+    }
+
+    /// Returns once it is certain that nobody else had this request a moment ago.
+    /// To be awaited right before what cannot be taken back: a process that was
+    /// stopped and goes on finds its last answer acknowledged, and what it was
+    /// about to do done by another.
+    ///
+    /// # Errors
+    /// Transient when the partition went to another owner, or when interrupted
+    /// while Postgres was away: end the execution.
+    pub async fn confirm_ownership(&self) -> Result<(), Failure> {
+        self.ownership.confirm(&self.cancel).await
     }
 
     /// The stream of the answers.

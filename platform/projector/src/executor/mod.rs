@@ -2,6 +2,7 @@
 
 mod cancel;
 mod journal;
+mod ownership;
 mod progress;
 mod recovery;
 mod runner;

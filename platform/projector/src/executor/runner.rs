@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain_kernel::Recorded;
@@ -9,6 +8,7 @@ use platform_postgres::{Claimed, Pool, migrate, schema_name, use_schema};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::ownership::Ownership;
 use super::progress::{Mark, Progress, Vector};
 use super::recovery::{self, Histories};
 use super::work::{Job, Work};
@@ -62,7 +62,7 @@ pub async fn run_executor<E: Executor>(
         dead_letters,
         store: world.store().clone(),
         histories: HashMap::new(),
-        closed: BTreeMap::new(),
+        ownerships: BTreeMap::new(),
         ends: Arc::new(Vector::new()),
         looked_at: Instant::now(),
         deps: deps.clone(),
@@ -86,8 +86,8 @@ pub(super) struct ExecutorRole<E: Executor> {
     pub(super) dead_letters: DeadLetters,
     pub(super) histories: Histories<E::Answer>,
     work: Arc<Work<E>>,
-    /// Of the current ownership of each partition.
-    closed: BTreeMap<i32, Arc<AtomicBool>>,
+    /// The current one of each partition.
+    ownerships: BTreeMap<i32, Arc<Ownership>>,
     /// Where the answer topic ended when last looked at.
     ends: Arc<Vector>,
     looked_at: Instant,
@@ -118,10 +118,11 @@ impl<E: Executor> Role for ExecutorRole<E> {
                 .push((claim.clone(), end));
         }
         for (partition, claims) in by_partition {
+            let held = claims.iter().map(|(claim, _)| claim.clone()).collect();
+            let ownership = self.ownership(held);
             let progress = Progress::new(claims, inherited.remove(&partition).unwrap_or_default());
             self.work.lock().progress.insert(partition, progress);
-            self.closed
-                .insert(partition, Arc::new(AtomicBool::new(false)));
+            self.ownerships.insert(partition, Arc::new(ownership));
         }
         Ok(claims.to_vec())
     }
@@ -165,7 +166,7 @@ impl<E: Executor> Role for ExecutorRole<E> {
     }
 
     async fn tick(&mut self) -> Result<Vec<Claimed>, Halt> {
-        if self.looked_at.elapsed() > LOOK_AT_ENDS && !self.closed.is_empty() {
+        if self.looked_at.elapsed() > LOOK_AT_ENDS && !self.ownerships.is_empty() {
             self.looked_at = Instant::now();
             let ends = self
                 .admin
@@ -214,12 +215,12 @@ impl<E: Executor> Role for ExecutorRole<E> {
 
     fn release(&mut self, partitions: &[i32]) {
         for partition in partitions {
-            if let Some(closed) = self.closed.remove(partition) {
-                closed.store(true, Ordering::Release);
+            if let Some(ownership) = self.ownerships.remove(partition) {
+                ownership.lose();
             }
         }
         self.work.release(partitions);
-        if self.closed.is_empty() {
+        if self.ownerships.is_empty() {
             self.histories.clear();
         }
     }
@@ -252,6 +253,11 @@ impl<E: Executor> Role for ExecutorRole<E> {
 }
 
 impl<E: Executor> ExecutorRole<E> {
+    fn ownership(&self, claims: Vec<Claimed>) -> Ownership {
+        let checkpoints = self.store.checkpoints.clone();
+        Ownership::new(self.deps.pool.clone(), checkpoints, claims)
+    }
+
     async fn finished_among(
         &self,
         items: &[(Taken, Option<Recorded<E::Request>>)],
@@ -277,7 +283,7 @@ impl<E: Executor> ExecutorRole<E> {
     ) {
         let (topic, offset) = (&taken.at.topic, taken.at.offset);
         let partition = taken.at.partition;
-        let Some(closed) = self.closed.get(&partition).cloned() else {
+        let Some(ownership) = self.ownerships.get(&partition).cloned() else {
             return;
         };
         let mut inner = self.work.lock();
@@ -314,7 +320,7 @@ impl<E: Executor> ExecutorRole<E> {
             stream,
             history,
             cancel: Cancellation::new(),
-            closed,
+            ownership,
         });
     }
 

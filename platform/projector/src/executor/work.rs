@@ -8,6 +8,7 @@ use platform_log::Producer;
 use tokio::sync::Notify;
 use tracing::{Instrument, info_span, warn};
 
+use super::ownership::Ownership;
 use super::progress::Progress;
 use super::{Cancellation, Executor, Journal};
 use crate::Failure;
@@ -34,7 +35,7 @@ pub(crate) struct Job<E: Executor> {
     pub(crate) history: Vec<Recorded<E::Answer>>,
     pub(crate) cancel: Cancellation,
     /// Shared by all jobs of one ownership of one partition.
-    pub(crate) closed: Arc<AtomicBool>,
+    pub(crate) ownership: Arc<Ownership>,
 }
 
 /// How an execution ended.
@@ -230,7 +231,7 @@ impl<E: Executor> Work<E> {
     }
 
     fn done(&self, job: &Job<E>, ending: Ending) {
-        if ending == Ending::Interrupted || job.closed.load(Ordering::Acquire) {
+        if ending == Ending::Interrupted || job.ownership.is_lost() {
             return;
         }
         let at = &job.taken.at;
@@ -261,7 +262,7 @@ impl<E: Executor> Work<E> {
                 job.request.meta.clone(),
                 job.stream.clone(),
                 history.clone(),
-                Arc::clone(&job.closed),
+                Arc::clone(&job.ownership),
                 job.cancel.clone(),
             );
             let span = info_span!("execute", executor.name = E::NAME, stream.id = %job.stream);

@@ -11,6 +11,7 @@ use platform_testkit::{Proc, answers_http, eventually, free_port};
 use tests_kit::Sender;
 
 use crate::load::ticket;
+use crate::scene::RECOVERY;
 use crate::{Delivery, Fault, Scene};
 
 pub(super) const EXPIRED: Fault =
@@ -21,8 +22,6 @@ const DOMAIN: &str = "mesh.internal";
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Long enough for a process to start and take deliveries in.
 const SHORT: Duration = Duration::from_secs(12);
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A second gateway takes deliveries in over HTTPS until its certificate
 /// expires, and none after; with a new file it goes on, and so it does when the
 /// file changes under load. The process is one all the while.
@@ -85,7 +84,7 @@ fn expired<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         taken_in.push(first);
 
         let ready = gateway.ops().to_string();
-        eventually(PATIENCE, || async {
+        eventually(RECOVERY, || async {
             !answers_http(&ready, "/readyz").await
         })
         .await
@@ -98,7 +97,7 @@ fn expired<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         }
 
         issue(HOUR)?;
-        eventually(PATIENCE, || async { answers_http(&ready, "/readyz").await })
+        eventually(RECOVERY, || async { answers_http(&ready, "/readyz").await })
             .await
             .context("not ready with a new certificate")?;
         second.note(&sender.post(&second.ticket).await);

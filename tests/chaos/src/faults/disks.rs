@@ -1,10 +1,9 @@
-use std::time::Duration;
-
 use anyhow::{Context as _, anyhow};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
 use platform_testkit::eventually;
 
+use crate::scene::RECOVERY;
 use crate::stand::{BROKERS, Disks};
 use crate::{Fault, Scene, Stand};
 
@@ -50,7 +49,7 @@ fn brokers<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         });
         try_join_all(back).await?;
         // One that did not end by then may do so over what it missed.
-        let well = eventually(Duration::from_secs(120), || async {
+        let well = eventually(RECOVERY, || async {
             for name in BROKERS {
                 if !scene.stand.runs(name).await {
                     let _ = scene.stand.start_server(name).await;
@@ -70,7 +69,7 @@ fn postgres<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         let disks = disks(scene)?;
         disks.postgres.fill()?;
         let observer = scene.stand.observer().await?;
-        let refused = eventually(Duration::from_secs(60), || async {
+        let refused = eventually(RECOVERY, || async {
             let written = observer
                 .rows(
                     "CREATE TABLE chaos_full AS SELECT generate_series(1, 1000000)",
@@ -85,7 +84,7 @@ fn postgres<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         refused.context("Postgres still finds room")?;
         scene.lifted();
         // It ends when it cannot write ahead; whoever watches over it starts it.
-        eventually(Duration::from_secs(120), || async {
+        eventually(RECOVERY, || async {
             if !scene.stand.runs("postgres").await {
                 scene.stand.start_server("postgres").await?;
                 scene.note("it had ended");

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, join_all};
 use platform_testkit::{Signal, eventually};
 
 use crate::load::ticket;
+use crate::scene::RECOVERY;
 use crate::{Delivery, Fault, Proxy, Scene, When};
 
 pub(super) const AT_EACH_STEP: Fault =
@@ -157,10 +158,7 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         ensure!(ids.len() == deliveries.len(), "ids repeat");
         scene.judge_too(deliveries);
         // It serves others again.
-        eventually(Duration::from_secs(60), || async {
-            stand.mesh.runs("gateway")
-        })
-        .await?;
+        eventually(RECOVERY, || async { stand.mesh.runs("gateway") }).await?;
         Ok(())
     }
     .boxed()

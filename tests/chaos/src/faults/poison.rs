@@ -1,14 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use platform_log::{Outgoing, Producer, Record};
 use platform_testkit::eventually;
+use std::collections::{BTreeMap, BTreeSet};
 use tests_kit::Observer;
 
+use crate::scene::RECOVERY;
 use crate::{Fault, Scene};
 
 pub(super) const POISON: Fault = Fault::new("F11", "poison on every topic", poison);
@@ -65,7 +64,7 @@ fn poison<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         }
         // The partitions move on behind it.
         scene.acknowledged_more(4).await?;
-        let letters = eventually(Duration::from_secs(90), || letters(&observer, &sent))
+        let letters = eventually(RECOVERY, || letters(&observer, &sent))
             .await
             .context("poison is not with the dead letters")?;
         scene.note(format!(

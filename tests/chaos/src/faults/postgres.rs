@@ -1,10 +1,9 @@
-use std::time::Duration;
-
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use platform_testkit::eventually;
 
+use crate::scene::RECOVERY;
 use crate::{Fault, Scene, When};
 
 pub(super) const KILLED_AT_COMMIT: Fault =
@@ -15,8 +14,6 @@ pub(super) const STANDBY: Fault =
     Fault::new("F14", "Postgres killed, its standby promoted", promoted).only_long();
 
 const COMMIT: &[u8] = b"COMMIT";
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// The very moment in which nobody can know whether it was committed.
 fn killed_at_commit<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
@@ -28,7 +25,7 @@ fn killed_at_commit<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()
                 .stand
                 .postgres
                 .trap(COMMIT, When::AfterRequest, skip, 1, kill);
-            let killed = eventually(PATIENCE, || async { !scene.stand.runs("postgres").await });
+            let killed = eventually(RECOVERY, || async { !scene.stand.runs("postgres").await });
             killed.await.context("no COMMIT came past")?;
             scene.sleep(500, 5_000).await;
             scene.stand.start_server("postgres").await?;
@@ -51,7 +48,7 @@ fn answers_lost<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             .stand
             .postgres
             .trap(COMMIT, When::BeforeAnswer, 0, times, || ());
-        let lost = eventually(PATIENCE * 3, || async {
+        let lost = eventually(RECOVERY, || async {
             scene.stand.postgres.sprung() >= before + times as u64
         });
         lost.await.context("too few COMMITs came past")?;
@@ -73,7 +70,7 @@ fn promoted<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             .rows("ALTER SYSTEM SET synchronous_standby_names = '*'", &[])
             .await?;
         observer.rows("SELECT pg_reload_conf()", &[]).await?;
-        eventually(PATIENCE, || async {
+        eventually(RECOVERY, || async {
             let rows = observer
                 .rows(
                     "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
@@ -92,7 +89,7 @@ fn promoted<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         stand
             .postgres
             .trap(COMMIT, When::AfterRequest, skip, 1, kill);
-        let killed = eventually(PATIENCE, || async { !stand.runs("postgres").await });
+        let killed = eventually(RECOVERY, || async { !stand.runs("postgres").await });
         killed.await.context("no COMMIT came past")?;
         stand.promote_standby().await?;
         stand.postgres.stand_before(standby);

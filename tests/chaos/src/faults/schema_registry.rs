@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -7,14 +5,13 @@ use futures::future::BoxFuture;
 use platform_log::{Outgoing, Producer, Record};
 use platform_testkit::{answers_http, eventually};
 
+use crate::scene::RECOVERY;
 use crate::{Fault, Scene};
 
 pub(super) const AWAY: Fault = Fault::new("F12", "schema registry away", away);
 
 const NAME: &str = "schema-registry";
 const TOPIC: &str = "mesh.executions";
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What is known stays known while the registry is away. A record with an id
 /// nobody has met is waited for, unready, and neither skipped nor given up;
 /// when the registry is back and does not know it either, it is a dead letter.
@@ -28,7 +25,7 @@ fn away<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         // One of those goes all the way on ids that are known.
         let correlations = scene.load.correlations();
         let later = correlations.get(before).context("a delivery")?.clone();
-        eventually(PATIENCE, || async {
+        eventually(RECOVERY, || async {
             let rows = observer
                 .rows(
                     "SELECT 1 FROM audit.event WHERE type = 'WorkflowSucceeded' AND correlation::text = $1",
@@ -55,7 +52,7 @@ fn away<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         let at = producer.append(outgoing).await?;
         let origin = format!("{}/{}/{}", at.topic, at.partition, at.offset);
         let ops = stand.mesh.ops("projections")?.to_string();
-        eventually(PATIENCE, || async { !answers_http(&ops, "/readyz").await })
+        eventually(RECOVERY, || async { !answers_http(&ops, "/readyz").await })
             .await
             .context("projections stay ready over a record they cannot read")?;
         scene.sleep(2_000, 15_000).await;
@@ -70,7 +67,7 @@ fn away<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 
         stand.start_server(NAME).await?;
         scene.lifted();
-        eventually(PATIENCE, || async {
+        eventually(RECOVERY, || async {
             let count = letters().await?;
             ensure!(count >= 3, "{count} dead letters of it");
             Ok(())

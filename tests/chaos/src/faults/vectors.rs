@@ -1,20 +1,17 @@
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 use domain_kernel::CorrelationId;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use platform_testkit::eventually;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use tests_kit::{Ticket, of_name};
 
 use crate::load::ticket;
+use crate::scene::RECOVERY;
 use crate::{Delivery, Fault, Scene};
 
 pub(super) const LOST: Fault = Fault::new("F21", "vector files lost or cut", lost);
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The files are cut short, spoiled or gone when the role starts. What is said
 /// then is found to be the neighbour of what was said before. By another customer
@@ -32,7 +29,7 @@ fn lost<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         let mut told = Vec::new();
         for customer in &known[1..] {
             // It is written every few seconds.
-            let written = eventually(PATIENCE, || async {
+            let written = eventually(RECOVERY, || async {
                 ensure!(!files(&directory)?.is_empty(), "no file");
                 anyhow::Ok(())
             });

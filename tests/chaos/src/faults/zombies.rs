@@ -8,6 +8,7 @@ use platform_http::{ClientOptions, client};
 use platform_testkit::{Proc, Signal, eventually};
 use tests_kit::Observer;
 
+use crate::scene::RECOVERY;
 use crate::{Fault, Scene};
 
 pub(super) const PAUSED: Fault = Fault::new("F4", "paused until others took over", paused);
@@ -46,7 +47,7 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             for zombie in &zombies {
                 zombie.signal(Signal::STOP)?;
             }
-            let taken = eventually(Duration::from_secs(90), || async {
+            let taken = eventually(RECOVERY, || async {
                 let now = owners(&observer).await?;
                 for (role, schema) in ROLES {
                     // Whoever is left is the one owner of all of it.
