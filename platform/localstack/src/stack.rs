@@ -1,6 +1,8 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use futures::future::join_all;
+
 use crate::options::Ports;
 use crate::process::Identity;
 use crate::server::{self, Server, Site, kafka, postgres, redis, schema_registry};
@@ -168,44 +170,57 @@ impl Stack {
         self.server(name)?.stop().await
     }
 
-    /// Starts one server again over its data, on its port.
+    /// Starts servers again over their data, on their ports, all at once: of
+    /// brokers that form a quorum one may wait for the other.
     ///
     /// # Errors
     /// When there is no such server, this process did not start the stack, or
-    /// the server does not come up.
-    pub async fn start_server(&mut self, name: &str) -> Result<(), Error> {
-        let unknown = || Error::UnknownServer {
-            server: name.to_owned(),
-        };
-        let Launched { site, ports } = self.launched.as_ref().ok_or_else(unknown)?;
-        let at = self.servers.iter().position(|server| server.name == name);
-        let at = at.ok_or_else(unknown)?;
-        // As long as nobody asked how it ended, its number is taken, and Postgres
-        // takes it for a server that runs.
-        if let Some(child) = &mut self.servers[at].child {
-            let _ = child.try_wait();
+    /// a server does not come up.
+    pub async fn start_servers(&mut self, names: &[&str]) -> Result<(), Error> {
+        let mut places = Vec::new();
+        for name in names {
+            let at = self.servers.iter().position(|server| server.name == *name);
+            let at = at.ok_or_else(|| unknown(name))?;
+            // As long as nobody asked how it ended, its number is taken, and Postgres
+            // takes it for a server that runs.
+            if let Some(child) = &mut self.servers[at].child {
+                let _ = child.try_wait();
+            }
+            places.push(at);
         }
-        let started = match name {
-            postgres::NAME => postgres::launch(site, ports.postgres).await?,
-            redis::NAME => redis::launch(site, ports.redis).await?,
+        let launched = join_all(names.iter().map(|name| self.relaunch(name))).await;
+        let mut result = Ok(());
+        for (at, launched) in places.into_iter().zip(launched) {
+            match launched {
+                Ok(server) => self.servers[at] = server,
+                Err(error) => result = Err(error),
+            }
+        }
+        self.record()?;
+        result
+    }
+
+    async fn relaunch(&self, name: &str) -> Result<Server, Error> {
+        let launched = self.launched.as_ref().ok_or_else(|| unknown(name))?;
+        let Launched { site, ports } = launched;
+        match name {
+            postgres::NAME => postgres::launch(site, ports.postgres).await,
+            redis::NAME => redis::launch(site, ports.redis).await,
             schema_registry::NAME => {
                 let database = &self.endpoints.database_url;
-                schema_registry::launch(site, ports.schema_registry, database).await?
+                schema_registry::launch(site, ports.schema_registry, database).await
             }
             kafka => {
                 let number = kafka::NAMES.iter().position(|known| *known == kafka);
-                kafka::relaunch(site, &ports.kafka, number.ok_or_else(unknown)?).await?
+                let number = number.ok_or_else(|| unknown(name))?;
+                kafka::relaunch(site, &ports.kafka, number).await
             }
-        };
-        self.servers[at] = started;
-        self.record()
+        }
     }
 
     pub(crate) fn server(&mut self, name: &str) -> Result<&mut Server, Error> {
         let found = self.servers.iter_mut().find(|server| server.name == name);
-        found.ok_or_else(|| Error::UnknownServer {
-            server: name.to_owned(),
-        })
+        found.ok_or_else(|| unknown(name))
     }
 
     fn serves(&self, given: &Given) -> bool {
@@ -489,4 +504,10 @@ async fn lock(data_dir: &Path) -> Result<File, Error> {
         .map_err(std::io::Error::other)
         .and_then(|locked| locked)
         .map_err(Error::file("lock", &path))
+}
+
+fn unknown(server: &str) -> Error {
+    Error::UnknownServer {
+        server: server.to_owned(),
+    }
 }

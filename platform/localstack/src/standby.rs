@@ -43,7 +43,7 @@ impl Stack {
             .retain(|server| server.name != postgres::STANDBY);
         let Launched { site, .. } = self.launched.as_ref().ok_or_else(Error::no_standby)?;
         postgres::adopt_standby(site).await?;
-        self.start_server(postgres::NAME).await
+        self.start_servers(&[postgres::NAME]).await
     }
 }
 

@@ -1,4 +1,5 @@
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use crate::schema::quoted;
 use crate::{Error, Pool, lock};
@@ -135,7 +136,7 @@ impl Checkpoints {
     pub async fn advance(&self, tx: &Transaction<'_>, claims: &[Claimed]) -> Result<(), Error> {
         let columns = Columns::of(claims);
         let moved = tx
-            .execute(
+            .execute_typed(
                 &format!(
                     "UPDATE {table} AS c SET next_offset = u.o, updated_at = now()
                      FROM unnest($1::text[], $2::int4[], $3::int8[], $4::int8[]) AS u (t, p, o, g)
@@ -143,11 +144,11 @@ impl Checkpoints {
                     table = self.table
                 ),
                 &[
-                    &columns.topics,
-                    &columns.partitions,
-                    &columns.offsets,
-                    &columns.generations,
-                    &self.owner,
+                    (&columns.topics, Type::TEXT_ARRAY),
+                    (&columns.partitions, Type::INT4_ARRAY),
+                    (&columns.offsets, Type::INT8_ARRAY),
+                    (&columns.generations, Type::INT8_ARRAY),
+                    (&self.owner, Type::TEXT),
                 ],
             )
             .await?;
@@ -166,7 +167,7 @@ impl Checkpoints {
         let columns = Columns::of(claims);
         let client = pool.get().await?;
         let row = client
-            .query_one(
+            .query_typed_one(
                 &format!(
                     "SELECT count(*) FROM {table} AS c
                      JOIN unnest($1::text[], $2::int4[], $3::int8[]) AS u (t, p, g)
@@ -175,10 +176,10 @@ impl Checkpoints {
                     table = self.table
                 ),
                 &[
-                    &columns.topics,
-                    &columns.partitions,
-                    &columns.generations,
-                    &self.owner,
+                    (&columns.topics, Type::TEXT_ARRAY),
+                    (&columns.partitions, Type::INT4_ARRAY),
+                    (&columns.generations, Type::INT8_ARRAY),
+                    (&self.owner, Type::TEXT),
                 ],
             )
             .await?;

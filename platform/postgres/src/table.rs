@@ -43,9 +43,24 @@ impl<R: Sync> Table<R> {
             .iter()
             .map(|(_, _, value)| rows.iter().map(|row| Value(value(row))).collect())
             .collect();
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            columns.iter().map(|column| column as _).collect();
-        tx.execute(&self.insert_statement(), &parameters).await?;
+        let types: Option<Vec<Type>> = self
+            .columns
+            .iter()
+            .map(|(_, kind, _)| array_of(kind))
+            .collect();
+        let statement = self.insert_statement();
+        let values = columns.iter().map(|column| column as &(dyn ToSql + Sync));
+        match types {
+            // Without a round trip to be told the types.
+            Some(types) => {
+                let typed: Vec<_> = values.zip(types).collect();
+                tx.execute_typed(&statement, &typed).await?;
+            }
+            None => {
+                let values: Vec<_> = values.collect();
+                tx.execute(&statement, &values).await?;
+            }
+        }
         Ok(())
     }
 
@@ -125,6 +140,21 @@ impl<R: Sync> Table<R> {
         let names: Vec<&str> = self.columns.iter().map(|(name, _, _)| *name).collect();
         names.join(", ")
     }
+}
+
+/// The type of an array of values of this type, of the types that tables have.
+fn array_of(kind: &Type) -> Option<Type> {
+    let array = match *kind {
+        Type::BOOL => Type::BOOL_ARRAY,
+        Type::INT4 => Type::INT4_ARRAY,
+        Type::INT8 => Type::INT8_ARRAY,
+        Type::FLOAT8 => Type::FLOAT8_ARRAY,
+        Type::TEXT => Type::TEXT_ARRAY,
+        Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
+        Type::UUID => Type::UUID_ARRAY,
+        _ => return None,
+    };
+    Some(array)
 }
 
 /// A value in a part that a row may lack: null without the part.

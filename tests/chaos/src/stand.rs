@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use platform_config::Settings;
 use platform_http::ClientOptions;
 use platform_testkit::{
-    Durability, Given, Ports, Signal, Stack, StackOptions, TestBed, default_libs_dir, eventually,
-    workspace_dir,
+    Durability, Given, Identity, Ports, Signal, Stack, StackOptions, TestBed, default_libs_dir,
+    eventually, workspace_dir,
 };
 use tests_kit::{Mesh, Observer, Sender};
 use tokio::sync::Mutex;
@@ -206,14 +206,24 @@ impl Stand {
     /// # Errors
     /// When it does not come up in time.
     pub async fn start_server(&self, server: &str) -> anyhow::Result<()> {
+        self.start_servers(&[server]).await
+    }
+
+    /// The same of several at once.
+    ///
+    /// # Errors
+    /// When one does not come up in time.
+    pub async fn start_servers(&self, servers: &[&str]) -> anyhow::Result<()> {
         let mut stack = self.stack.lock().await;
         let begun = std::time::Instant::now();
+        let mut missing = servers.to_vec();
         loop {
-            match stack.start_server(server).await {
+            match stack.start_servers(&missing).await {
                 Ok(()) => return Ok(()),
                 // Postgres waits until the last process of its former life is gone.
                 Err(_) if begun.elapsed() < BACK => {
                     tokio::time::sleep(Duration::from_millis(300)).await;
+                    missing.retain(|name| !stack.process(name).is_some_and(Identity::is_alive));
                 }
                 Err(error) => return Err(error.into()),
             }

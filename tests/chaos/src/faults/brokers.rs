@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::BoxFuture;
 
 use crate::stand::BROKERS;
 use crate::{Conditions, Fault, Scene};
@@ -62,12 +62,7 @@ fn two_of_three<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         }
         scene.refused_more(6).await?;
         scene.sleep(1_000, 10_000).await;
-        try_join_all(
-            order[..2]
-                .iter()
-                .map(|broker| scene.stand.start_server(broker)),
-        )
-        .await?;
+        scene.stand.start_servers(&order[..2]).await?;
         scene.note(format!("{} killed at once", order[..2].join(", ")));
         Ok(())
     }

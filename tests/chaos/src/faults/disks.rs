@@ -1,6 +1,6 @@
 use anyhow::{Context as _, anyhow};
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::BoxFuture;
 use platform_testkit::eventually;
 
 use crate::scene::RECOVERY;
@@ -39,27 +39,30 @@ fn brokers<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             disks.brokers[*broker].free()?;
         }
         refused?;
-        let back = full.iter().map(|broker| async {
-            let name = BROKERS[*broker];
-            if !scene.stand.runs(name).await {
-                scene.note(format!("{name} had ended"));
-                scene.stand.start_server(name).await?;
-            }
-            anyhow::Ok(())
-        });
-        try_join_all(back).await?;
+        let ended = ended_brokers(scene.stand).await;
+        for name in &ended {
+            scene.note(format!("{name} had ended"));
+        }
+        scene.stand.start_servers(&ended).await?;
         // One that did not end by then may do so over what it missed.
         let well = eventually(RECOVERY, || async {
-            for name in BROKERS {
-                if !scene.stand.runs(name).await {
-                    let _ = scene.stand.start_server(name).await;
-                }
-            }
+            let ended = ended_brokers(scene.stand).await;
+            scene.stand.start_servers(&ended).await?;
             scene.acknowledged_more(2).await
         });
         well.await.context("brokers with room again")
     }
     .boxed()
+}
+
+async fn ended_brokers(stand: &Stand) -> Vec<&'static str> {
+    let mut ended = Vec::new();
+    for name in BROKERS {
+        if !stand.runs(name).await {
+            ended.push(name);
+        }
+    }
+    ended
 }
 
 /// Nothing can be committed: read models stand still, and deliveries are taken
