@@ -143,7 +143,12 @@ impl Admin {
         let name = self.broker_topic(topic);
         self.blocking(&format!("where {topic} ends"), move |client| {
             (0..partitions)
-                .map(|partition| Ok((partition, high_watermark(client, &name, partition)?)))
+                .map(|partition| {
+                    Ok((
+                        partition,
+                        client::high_watermark(client.inner(), &name, partition)?,
+                    ))
+                })
                 .collect()
         })
         .await
@@ -324,29 +329,6 @@ impl Admin {
 
     fn broker_topic(&self, topic: &str) -> String {
         format!("{}{topic}", self.settings.topic_prefix)
-    }
-}
-
-/// Asks again while the leader of a partition changes, or has only just been
-/// chosen and not every broker has heard of it.
-fn high_watermark(
-    client: &AdminClient<Events>,
-    topic: &str,
-    partition: i32,
-) -> Result<i64, KafkaError> {
-    let begun = Instant::now();
-    loop {
-        let asked = client.inner().fetch_watermarks(topic, partition, ASK);
-        match asked.map_err(|error| (error.rdkafka_error_code(), error)) {
-            Ok((_, high)) => return Ok(high),
-            Err((
-                Some(
-                    RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable,
-                ),
-                _,
-            )) if begun.elapsed() < ASK => std::thread::sleep(LOOK_AGAIN),
-            Err((_, error)) => return Err(error),
-        }
     }
 }
 

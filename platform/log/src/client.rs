@@ -1,14 +1,44 @@
 //! What producers, consumers and the admin client have in common.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use platform_config::Kafka;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
 use tracing::Level;
 
 /// How often the Kafka client tells how it is doing.
 const STATISTICS_MS: &str = "5000";
+
+/// How long a broker may take to tell where a partition ends.
+const ASK: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Where a partition ends. Asks again while its leader changes, or has only just
+/// been chosen and not every broker has heard of it. Blocks.
+pub(crate) fn high_watermark<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<i64, KafkaError> {
+    let begun = Instant::now();
+    loop {
+        let asked = client.fetch_watermarks(topic, partition, ASK);
+        match asked.map_err(|error| (error.rdkafka_error_code(), error)) {
+            Ok((_, high)) => return Ok(high),
+            Err((
+                Some(
+                    RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable,
+                ),
+                _,
+            )) if begun.elapsed() < ASK => std::thread::sleep(LOOK_AGAIN),
+            Err((_, error)) => return Err(error),
+        }
+    }
+}
 
 pub(crate) fn config(settings: &Kafka) -> ClientConfig {
     let mut config = ClientConfig::new();

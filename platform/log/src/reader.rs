@@ -6,9 +6,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::poller::{Polled, Poller};
-use crate::{Error, Record};
+use crate::{Error, Record, client};
 
-/// How long the broker may take to tell where a partition ends.
+/// How long the broker may take to tell where a partition stood at a time.
 const ASK: Duration = Duration::from_secs(10);
 const BATCH: usize = 10_000;
 const WAIT: Duration = Duration::from_secs(1);
@@ -114,8 +114,8 @@ impl PartitionReader {
             partitions
                 .into_iter()
                 .map(|partition| {
-                    let (_, high) = consumer.fetch_watermarks(&topic, partition, ASK)?;
-                    Ok((partition, high))
+                    let end = client::high_watermark(consumer.client(), &topic, partition)?;
+                    Ok((partition, end))
                 })
                 .collect::<Result<Vec<_>, _>>()
         });

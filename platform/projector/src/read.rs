@@ -33,6 +33,18 @@ impl Stretch {
             PartitionReader::open(kafka, topic, starts)
         })
     }
+
+    /// Of one partition, from one offset to before another.
+    pub(crate) fn between(
+        kafka: &Kafka,
+        topic: &str,
+        partition: i32,
+        (from, end): (i64, i64),
+    ) -> Result<Self, Halt> {
+        Self::from(vec![(partition, from)], &[(partition, end)], |starts| {
+            PartitionReader::open(kafka, topic, starts)
+        })
+    }
 }
 
 impl<R: Reader> Stretch<R> {

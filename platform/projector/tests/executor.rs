@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::wire::{Answered, Answers, Asked, Asks};
 use common::{AnsweredEvents, Bed, DEAD_LETTERS, PATIENCE, Running, asked, bed, meta};
 use domain_kernel::Recorded;
-use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Record};
+use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Producer, Record};
 use platform_postgres::{Checkpoints, Pool};
 use platform_projector::{CancelReason, Cancellation, Executor, Failure, Journal, run_executor};
 use platform_testkit::eventually;
@@ -49,6 +49,8 @@ struct Answering {
     places: usize,
     /// Claims the partition of a request that has begun, as another owner would.
     usurper: Option<Pool>,
+    /// Brings the final answer of an owner before, after the answers were read.
+    latecomer: Option<Producer>,
 }
 
 fn answering(bed: &Bed, world: &World) -> Answering {
@@ -60,6 +62,7 @@ fn answering(bed: &Bed, world: &World) -> Answering {
         ordered: false,
         places: 8,
         usurper: None,
+        latecomer: None,
     }
 }
 
@@ -143,6 +146,15 @@ impl Executor for Answering {
             all.push(confirmed.is_ok());
             drop(all);
             confirmed?;
+        }
+        if let (Some(producer), [started]) = (&self.latecomer, history.as_slice()) {
+            let mut late = started.clone();
+            late.meta.version = 2;
+            late.event = Answered::Done { number: 99 };
+            let late = self.encoder.encode::<Answers>(&late).unwrap();
+            producer.append(late).await.unwrap();
+            // As one does who has to find out what became of it.
+            journal.record(Answered::Started).await?;
         }
         let number = request.event.number;
         assert_ne!(number, 13, "told to");
@@ -543,4 +555,40 @@ async fn what_went_to_another_owner_is_not_acted_on() {
     assert!(*last && !before.is_empty(), "{confirmed:?}");
     assert!(!before.contains(&true), "{confirmed:?}");
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_the_owner_before_that_comes_late_is_the_answer() {
+    let bed = bed("late answer").await;
+    let world = World::new(0);
+    let first = answering(&bed, &world);
+    let running = Running::start(|stop| run_executor(first, bed.deps(), stop));
+    ask_on(&bed, 0, &asked("one", 1)).await;
+    eventually(PATIENCE, || async { answers(&bed).await.len() == 1 })
+        .await
+        .unwrap();
+    running.crash().await;
+
+    let world = World::new(100);
+    let mut second = answering(&bed, &world);
+    second.latecomer = Some(bed.producer.clone());
+    let running = Running::start(|stop| run_executor(second, bed.deps(), stop));
+    eventually(PATIENCE, || async { checkpoint(&bed, 0).await == Some(1) })
+        .await
+        .unwrap();
+    running.stop().await;
+    let mut found: Vec<_> = bed
+        .decode_all::<Answers>()
+        .await
+        .into_iter()
+        .map(|answer| (answer.meta.version, answer.event))
+        .collect();
+    found.dedup();
+    // The last one has the place of the one before it, so that readers drop it.
+    let late = Answered::Done { number: 99 };
+    assert_eq!(
+        found,
+        [(1, Answered::Started), (2, late), (2, Answered::Started)]
+    );
+    assert_eq!(world.begun(), [("one".to_owned(), 1)]);
 }

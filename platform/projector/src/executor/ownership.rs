@@ -1,12 +1,17 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use platform_config::Kafka;
+use platform_log::Position;
 use platform_postgres::{Checkpoints, Claimed, Error, Pool};
 use tracing::warn;
 
 use super::Cancellation;
+use super::progress::Vector;
 use crate::Failure;
 use crate::error::chain;
+use crate::read::Stretch;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -20,15 +25,26 @@ pub(crate) struct Ownership {
     pool: Pool,
     checkpoints: Checkpoints,
     claims: Vec<Claimed>,
+    kafka: Kafka,
+    /// Up to where the answer topic was read when it began.
+    read_to: Arc<Vector>,
     lost: AtomicBool,
 }
 
 impl Ownership {
-    pub(crate) const fn new(pool: Pool, checkpoints: Checkpoints, claims: Vec<Claimed>) -> Self {
+    pub(crate) const fn new(
+        pool: Pool,
+        checkpoints: Checkpoints,
+        claims: Vec<Claimed>,
+        kafka: Kafka,
+        read_to: Arc<Vector>,
+    ) -> Self {
         Self {
             pool,
             checkpoints,
             claims,
+            kafka,
+            read_to,
             lost: AtomicBool::new(false),
         }
     }
@@ -74,6 +90,15 @@ impl Ownership {
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+    }
+
+    /// What came into the answer topic since it began and before `until`, in the
+    /// partition of that.
+    pub(crate) fn since_takeover(&self, until: &Position) -> Result<Stretch, Failure> {
+        let from = self.read_to.get(&until.partition).copied().unwrap_or(0);
+        let stretch = (from, until.offset);
+        Stretch::between(&self.kafka, &until.topic, until.partition, stretch)
+            .map_err(|halt| Failure::transient(halt.reason()))
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use domain_kernel::Recorded;
@@ -255,7 +256,9 @@ impl<E: Executor> Role for ExecutorRole<E> {
 impl<E: Executor> ExecutorRole<E> {
     fn ownership(&self, claims: Vec<Claimed>) -> Ownership {
         let checkpoints = self.store.checkpoints.clone();
-        Ownership::new(self.deps.pool.clone(), checkpoints, claims)
+        let kafka = self.deps.settings.kafka.clone();
+        let read_to = Arc::clone(&self.ends);
+        Ownership::new(self.deps.pool.clone(), checkpoints, claims, kafka, read_to)
     }
 
     async fn finished_among(
@@ -318,6 +321,7 @@ impl<E: Executor> ExecutorRole<E> {
             taken,
             request,
             stream,
+            resumed: AtomicBool::new(!history.is_empty()),
             history,
             cancel: Cancellation::new(),
             ownership,

@@ -33,6 +33,8 @@ pub(crate) struct Job<E: Executor> {
     /// Whom it shares places with.
     pub(crate) share: Option<String>,
     pub(crate) history: Vec<Recorded<E::Answer>>,
+    /// Begun by an owner before, of whom an answer may still have come since.
+    pub(crate) resumed: AtomicBool,
     pub(crate) cancel: Cancellation,
     /// Shared by all jobs of one ownership of one partition.
     pub(crate) ownership: Arc<Ownership>,
@@ -213,6 +215,7 @@ impl<E: Executor> Work<E> {
             self.running.fetch_add(1, Ordering::AcqRel);
             let work = Arc::clone(self);
             tokio::spawn(async move {
+                let job = Arc::new(job);
                 let key = job.key.clone();
                 let ending = work.carry_out(&job).await;
                 work.done(&job, ending);
@@ -248,7 +251,7 @@ impl<E: Executor> Work<E> {
     }
 
     /// Executes until there is a final answer, or it is interrupted or given up.
-    async fn carry_out(&self, job: &Job<E>) -> Ending {
+    async fn carry_out(&self, job: &Arc<Job<E>>) -> Ending {
         let mut attempts = 0;
         let mut history = job.history.clone();
         let mut wait = FIRST_WAIT;
@@ -259,11 +262,8 @@ impl<E: Executor> Work<E> {
             let journal = Journal::new(
                 Arc::clone(&self.executor),
                 self.producer.clone(),
-                job.request.meta.clone(),
-                job.stream.clone(),
+                Arc::clone(job),
                 history.clone(),
-                Arc::clone(&job.ownership),
-                job.cancel.clone(),
             );
             let span = info_span!("execute", executor.name = E::NAME, stream.id = %job.stream);
             platform_telemetry::span_with_parent(&span, job.request.meta.traceparent.as_deref());
