@@ -46,6 +46,8 @@ pub struct GroupConsumer {
     group: String,
     owned: BTreeSet<i32>,
     paused: BTreeSet<i32>,
+    /// What the driver was last told to read.
+    reading: BTreeSet<i32>,
     /// The next offset of each started partition, by topic.
     positions: BTreeMap<&'static str, BTreeMap<i32, i64>>,
     revoking: bool,
@@ -117,6 +119,7 @@ impl GroupConsumer {
             group: group.to_owned(),
             owned: BTreeSet::new(),
             paused: BTreeSet::new(),
+            reading: BTreeSet::new(),
             positions: BTreeMap::new(),
             revoking: false,
         })
@@ -208,7 +211,15 @@ impl GroupConsumer {
         self.poller
             .consumer()?
             .resume(&started)
-            .map_err(|source| self.poller.failed(source))
+            .map_err(|source| self.poller.failed(source))?;
+        let is_started = |number| self.positions.values().any(|at| at.contains_key(number));
+        if partitions
+            .iter()
+            .any(|number| is_started(number) && !self.reading.contains(number))
+        {
+            self.assign_started()?;
+        }
+        Ok(())
     }
 
     /// Tells the group how far its owner is: topic, partition and the next
@@ -258,6 +269,7 @@ impl GroupConsumer {
         }
         self.owned.clear();
         self.paused.clear();
+        self.reading.clear();
         self.positions.clear();
         self.poller
             .consumer()?
@@ -323,12 +335,19 @@ impl GroupConsumer {
     }
 
     /// Sets the driver to read what is started, from where it stands. What it
-    /// has fetched but not delivered is fetched again.
-    fn assign_started(&self) -> Result<(), Error> {
+    /// has fetched but not delivered is fetched again. What is paused is left
+    /// out until it is resumed: a pause right behind an assignment may set the
+    /// driver back to where it stood before it, and it would read on from there.
+    fn assign_started(&mut self) -> Result<(), Error> {
         let mut list = TopicPartitionList::new();
+        let mut reading = BTreeSet::new();
         for (topic, partitions) in &self.positions {
             let topic = self.poller.broker_topic(topic);
             for (partition, offset) in partitions {
+                if self.paused.contains(partition) {
+                    continue;
+                }
+                reading.insert(*partition);
                 let offset = match offset {
                     offset if *offset < 0 => Offset::Beginning,
                     offset => Offset::Offset(*offset),
@@ -337,18 +356,12 @@ impl GroupConsumer {
                     .map_err(|source| self.poller.failed(source))?;
             }
         }
-        let consumer = self.poller.consumer()?;
-        consumer
+        self.poller
+            .consumer()?
             .assign(&list)
             .map_err(|source| self.poller.failed(source))?;
-        let paused: Vec<i32> = self.paused.iter().copied().collect();
-        let paused = self.started(&paused);
-        if paused.count() == 0 {
-            return Ok(());
-        }
-        consumer
-            .pause(&paused)
-            .map_err(|source| self.poller.failed(source))
+        self.reading = reading;
+        Ok(())
     }
 
     /// The started partitions among these numbers, of all topics.

@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::wire::{Answered, Answers, Asked, Asks};
@@ -522,14 +523,20 @@ async fn what_is_under_way_ends_before_its_partition_is_handed_over() {
         .unwrap();
     world.open.send(100).unwrap();
     done(&bed, partitions as usize).await;
-    // Something for the second to do, which it only does as an owner.
-    for partition in 0..partitions {
-        ask_on(&bed, partition, &asked(&format!("later{partition}"), 2)).await;
-    }
-    done(&bed, partitions as usize * 2).await;
-    eventually(PATIENCE, || async { !other.begun().is_empty() })
-        .await
-        .unwrap();
+    // Something for the second to do, which it only does as an owner: that may
+    // be a while, so it is asked until it is.
+    let later = AtomicUsize::new(0);
+    eventually(PATIENCE, || async {
+        let round = later.fetch_add(1, Ordering::Relaxed);
+        for partition in 0..partitions {
+            let request = asked(&format!("later{round}-{partition}"), 2);
+            ask_on(&bed, partition, &request).await;
+        }
+        done(&bed, partitions as usize * (round + 2)).await;
+        !other.begun().is_empty()
+    })
+    .await
+    .unwrap();
     let again = other
         .begun()
         .iter()

@@ -160,19 +160,24 @@ impl Indexes {
 
     async fn follow(&self) {
         loop {
-            if let Err(error) = self.follow_slots().await {
-                warn!(%error, cause = ?error, "vector indexes lost the log, trying again");
+            match self.follow_slots().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    warn!(%error, cause = ?error, "vector indexes lost the log, trying again");
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Reads on for the partitions open now; returns when others are.
-    async fn follow_slots(&self) -> Result<(), Error> {
+    /// Reads on for the partitions open now. Returns when others are, and whether
+    /// there are any at all.
+    async fn follow_slots(&self) -> Result<bool, Error> {
         self.open_kept().await?;
         let slots = self.shared.slots();
         if slots.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let from = slots
             .iter()
@@ -199,8 +204,11 @@ impl Indexes {
                     self.slot(*partition)
                         .is_some_and(|now| Arc::ptr_eq(&now, slot))
                 });
-            if tended.await.is_err() || !same {
-                return Ok(());
+            if tended.await.is_err() {
+                return Ok(false);
+            }
+            if !same {
+                return Ok(true);
             }
             self.take_in_renewed(&slots).await?;
         }
