@@ -88,36 +88,109 @@ pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(HeaderName, Bytes)> {
     headers
 }
 
+/// Headers of ours by what they are called, found in one pass over the record.
+#[derive(Default)]
+struct Found<'a> {
+    spec_version: Value<'a>,
+    id: Value<'a>,
+    source: Value<'a>,
+    time: Value<'a>,
+    subject: Value<'a>,
+    tenant: Value<'a>,
+    correlation: Value<'a>,
+    causation: Value<'a>,
+    version: Value<'a>,
+    traceparent: Value<'a>,
+    actor: Value<'a>,
+}
+
+impl<'a> Found<'a> {
+    /// The first of each name counts.
+    fn among(headers: &'a Headers) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let slot = match name.as_ref() {
+                SPEC_VERSION => &mut found.spec_version,
+                ID => &mut found.id,
+                SOURCE => &mut found.source,
+                TIME => &mut found.time,
+                SUBJECT => &mut found.subject,
+                TENANT => &mut found.tenant,
+                CORRELATION => &mut found.correlation,
+                CAUSATION => &mut found.causation,
+                VERSION => &mut found.version,
+                TRACEPARENT => &mut found.traceparent,
+                ACTOR => &mut found.actor,
+                _ => continue,
+            };
+            slot.0.get_or_insert(value);
+        }
+        found
+    }
+}
+
+/// What stands in a header, if the record has it.
+#[derive(Default, Clone, Copy)]
+struct Value<'a>(Option<&'a Bytes>);
+
+impl<'a> Value<'a> {
+    /// `header` is its name, for the error.
+    fn optional(self, header: &'static str) -> Result<Option<&'a str>, MalformedRecord> {
+        match self.0.map(|value| std::str::from_utf8(value)) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text)),
+            Some(Err(_)) => Err(MalformedRecord::NotText { header }),
+        }
+    }
+
+    fn text(self, header: &'static str) -> Result<&'a str, MalformedRecord> {
+        self.optional(header)?
+            .ok_or(MalformedRecord::MissingHeader { header })
+    }
+
+    fn not_empty(self, header: &'static str) -> Result<&'a str, MalformedRecord> {
+        match self.text(header)? {
+            "" => Err(bad(header, "text that says something")),
+            text => Ok(text),
+        }
+    }
+}
+
 pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
-    if text(headers, SPEC_VERSION)? != "1.0" {
+    let found = Found::among(headers);
+    if found.spec_version.text(SPEC_VERSION)? != "1.0" {
         return Err(bad(SPEC_VERSION, "1.0"));
     }
-    let causation = match optional(headers, CAUSATION)? {
+    let causation = match found.causation.optional(CAUSATION)? {
         Some(text) => Some(parse::<EventId>(text, CAUSATION, "a UUID")?),
         None => None,
     };
-    let version: u64 = parse(text(headers, VERSION)?, VERSION, "a whole number from 1")?;
+    let version = found.version.text(VERSION)?;
+    let version: u64 = parse(version, VERSION, "a whole number from 1")?;
     if version == 0 {
         return Err(bad(VERSION, "a whole number from 1"));
     }
+    let correlation = found.correlation.text(CORRELATION)?;
     Ok(Metadata {
-        id: parse(text(headers, ID)?, ID, "a UUID")?,
-        tenant: TenantId::new(not_empty(headers, TENANT)?),
-        correlation: parse::<CorrelationId>(text(headers, CORRELATION)?, CORRELATION, "a UUID")?,
+        id: parse(found.id.text(ID)?, ID, "a UUID")?,
+        tenant: TenantId::new(found.tenant.not_empty(TENANT)?),
+        correlation: parse::<CorrelationId>(correlation, CORRELATION, "a UUID")?,
         causation,
-        stream: not_empty(headers, SUBJECT)?.to_owned(),
+        stream: found.subject.not_empty(SUBJECT)?.to_owned(),
         version,
-        at: Timestamp::parse_rfc3339(text(headers, TIME)?)
+        at: Timestamp::parse_rfc3339(found.time.text(TIME)?)
             .map_err(|_| bad(TIME, "an RFC 3339 time in UTC"))?,
-        source: not_empty(headers, SOURCE)?.to_owned(),
+        source: found.source.not_empty(SOURCE)?.to_owned(),
         // A malformed one must not cost the event, and must not travel on.
-        traceparent: optional(headers, TRACEPARENT)
+        traceparent: found
+            .traceparent
+            .optional(TRACEPARENT)
             .ok()
             .flatten()
             .filter(|text| platform_telemetry::valid_traceparent(text))
             .map(str::to_owned),
         // Absent on what was recorded before there were actors.
-        actor: match optional(headers, ACTOR)? {
+        actor: match found.actor.optional(ACTOR)? {
             None => None,
             Some("") => return Err(bad(ACTOR, "text that says something")),
             Some(actor) => Some(Actor::new(actor)),
@@ -126,7 +199,9 @@ pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
 }
 
 pub(crate) fn event_name(headers: &Headers) -> Result<&str, MalformedRecord> {
-    match text(headers, TYPE)?.strip_prefix(CE_TYPE_PREFIX) {
+    let found = headers.iter().find(|(name, _)| name == TYPE);
+    let text = Value(found.map(|(_, value)| value)).text(TYPE)?;
+    match text.strip_prefix(CE_TYPE_PREFIX) {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(bad(TYPE, "a type of ours")),
     }
@@ -134,30 +209,6 @@ pub(crate) fn event_name(headers: &Headers) -> Result<&str, MalformedRecord> {
 
 fn bad(header: &'static str, expected: &'static str) -> MalformedRecord {
     MalformedRecord::BadHeader { header, expected }
-}
-
-fn optional<'a>(
-    headers: &'a Headers,
-    header: &'static str,
-) -> Result<Option<&'a str>, MalformedRecord> {
-    match headers.iter().find(|(name, _)| name == header) {
-        None => Ok(None),
-        Some((_, value)) => match std::str::from_utf8(value) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(MalformedRecord::NotText { header }),
-        },
-    }
-}
-
-fn text<'a>(headers: &'a Headers, header: &'static str) -> Result<&'a str, MalformedRecord> {
-    optional(headers, header)?.ok_or(MalformedRecord::MissingHeader { header })
-}
-
-fn not_empty<'a>(headers: &'a Headers, header: &'static str) -> Result<&'a str, MalformedRecord> {
-    match text(headers, header)? {
-        "" => Err(bad(header, "text that says something")),
-        text => Ok(text),
-    }
 }
 
 fn parse<T: FromStr>(

@@ -2,6 +2,7 @@
 //! polled until it is empty, and its wake-up is waited for.
 
 use std::collections::VecDeque;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::client::{self, Statistics};
 use crate::producer::MAX_RECORD_BYTES;
-use crate::{Error, Record, headers};
+use crate::{Error, HeaderName, Record, headers};
 
 /// The longest the queue goes unpolled: the group takes silence for death.
 const POLL: Duration = Duration::from_millis(500);
@@ -32,6 +33,9 @@ const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the headers of a record of ours take, roughly.
 const HEADER_BYTES: usize = 512;
+
+/// What a header is called here whose name is not text.
+const NOT_TEXT: &str = "\u{fffd}";
 
 /// One answer of the broker, over all partitions; no record is larger.
 const FETCH_BYTES: usize = 2 * MAX_RECORD_BYTES;
@@ -218,10 +222,11 @@ impl Poller {
         ends.clear();
         if let Some(found) = message.headers() {
             headers.reserve_exact(found.count());
-            for (index, header) in found.iter().enumerate() {
-                joined.extend_from_slice(header.value.unwrap_or_default());
+            for index in 0..found.count() {
+                let (name, value) = header(found, index);
+                joined.extend_from_slice(value);
                 ends.push(joined.len());
-                headers.push((headers::name_of(header.key, index), Bytes::new()));
+                headers.push((name, Bytes::new()));
             }
         }
         let joined = Bytes::from(joined);
@@ -260,6 +265,19 @@ impl Drop for Poller {
             // Closing talks to the broker: not on a thread that others need.
             std::thread::spawn(move || drop(consumer));
         }
+    }
+}
+
+/// One header, without a value where it is null. The driver's binding panics over
+/// a name that is not text, which anyone may write to a topic: such a header
+/// comes under [`NOT_TEXT`] and without its value, and the others are read.
+fn header(found: &BorrowedHeaders, index: usize) -> (HeaderName, &[u8]) {
+    match catch_unwind(|| found.get(index)) {
+        Ok(header) => (
+            headers::name_of(header.key, index),
+            header.value.unwrap_or_default(),
+        ),
+        Err(_) => (NOT_TEXT.into(), &[]),
     }
 }
 

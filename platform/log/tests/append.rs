@@ -4,6 +4,10 @@
 mod common;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Notes, TOPIC, bed, noted};
@@ -204,4 +208,30 @@ async fn a_reader_starts_where_it_is_told() {
         bed.admin.high_watermarks(TOPIC).await.unwrap(),
         [(0, 0), (1, 11), (2, 0)]
     );
+}
+
+/// Anyone may write to a topic, and a client in C puts any bytes into a name.
+#[tokio::test]
+async fn a_header_whose_name_is_not_text_costs_neither_the_record_nor_the_reader() {
+    let bed = bed("header name").await;
+    let kafka = &bed.bed.settings.kafka;
+    let topic = format!("{}{TOPIC}", kafka.topic_prefix);
+    let mut kcat = Command::new("kcat")
+        .args(["-P", "-b", &kafka.brokers, "-t", &topic, "-p", "0"])
+        .args(["-H", "before=1", "-H"])
+        .arg(OsStr::from_bytes(b"\xff\xfe=lost"))
+        .args(["-H", "after=2"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    kcat.stdin.take().unwrap().write_all(b"value").unwrap();
+    assert!(kcat.wait().unwrap().success());
+
+    let records = bed.read_all(TOPIC).await;
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    assert_eq!(record.value.as_deref(), Some(&b"value"[..]));
+    assert_eq!(record.header("before"), Some("1"));
+    assert_eq!(record.header("\u{fffd}"), Some(""));
+    assert_eq!(record.header("after"), Some("2"));
 }

@@ -20,7 +20,7 @@ use super::{
     Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets, wanted,
 };
 use crate::dead_letter::{GivenUp, with_redrives};
-use crate::digest::{digest_of, digest_of_schema};
+use crate::digest::{Digested, digest_of, digest_of_schema};
 use crate::error::chain;
 use crate::pg::migrate_projection;
 use crate::{Deps, Error, Failure, PgProjection};
@@ -240,7 +240,10 @@ impl<'a, P: PgProjection> Job<'a, P> {
                 "the live one is not there, or has not come as far".to_owned(),
             ));
         }
-        let live = match digest_of(&*self.projection, &self.deps.pool).await {
+        // Both at once. If the live one has gone on, the shadow is read again.
+        let live = digest_of(&*self.projection, &self.deps.pool);
+        let (live, built) = tokio::join!(live, self.digest_of_shadow());
+        let live = match live {
             Ok(live) => live,
             Err(error) => return Ok(Checked::NotComparable(chain(&error))),
         };
@@ -252,9 +255,10 @@ impl<'a, P: PgProjection> Job<'a, P> {
             ));
         }
         self.fill(&there, Stage::CatchingUp).await?;
-        let built = digest_of_schema(&*self.projection, &self.deps.pool, &self.schema)
-            .await
-            .map_err(Failure::transient)?;
+        let built = match built? {
+            built if built.offsets == live.offsets => built,
+            _ => self.digest_of_shadow().await?,
+        };
         let checked = compare(&live, &built);
         if let Checked::Differs { partitions, .. } = &checked {
             warn!(
@@ -264,6 +268,12 @@ impl<'a, P: PgProjection> Job<'a, P> {
             );
         }
         Ok(checked)
+    }
+
+    async fn digest_of_shadow(&self) -> Result<Digested, Failure> {
+        digest_of_schema(&*self.projection, &self.deps.pool, &self.schema)
+            .await
+            .map_err(Failure::transient)
     }
 
     /// Waits for the live runner as long as it moves.
