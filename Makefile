@@ -62,6 +62,7 @@ fuzz:
 # without link-time optimisation; see docs/BENCHMARKS.md.
 bench: install
 	@deploy/local/install-bench.sh
+	@case ',$(ONLY),' in ,,|*,G1,*|*,G1-*) deploy/local/install-convoy.sh ;; esac
 	cargo build --locked --profile measure --package tests-bench
 	$(target)/measure/bench $(if $(PUBLISH),--publish)
 

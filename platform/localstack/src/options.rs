@@ -11,8 +11,8 @@ pub struct StackOptions {
     /// Where `deploy/local/install.sh` put Kafka, the registry and Java.
     pub libs_dir: PathBuf,
     pub ports: Ports,
-    /// Whether the data outlives the stack. Without it `stop` removes the
-    /// directory.
+    /// Whether the data outlives the stack. Without it the directory is removed
+    /// by `stop`, and before the start what a killed stack left in it.
     pub keep: bool,
     pub durability: Durability,
     /// How many nodes Kafka has, each of them broker and controller: from 1 to

@@ -260,6 +260,11 @@ impl Stack {
     }
 
     async fn launch(options: StackOptions) -> Result<Self, Error> {
+        // One that was killed could not take its data with it, and half of it is
+        // worse than none.
+        if !options.keep {
+            remove_data(&options.data_dir)?;
+        }
         let site = Site::prepare(&options)?;
         let given = &options.given;
         let ports = Chosen::choose(&options)?;

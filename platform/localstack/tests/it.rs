@@ -108,7 +108,7 @@ async fn a_stack_keeps_its_data_is_found_again_and_notices_a_dead_server() {
     assert!(Stack::attach(&data_dir).await.unwrap().is_none());
     assert!(!kafka.is_alive());
 
-    // Not kept, it leaves nothing.
+    // Not kept, it neither begins with what another left nor leaves anything.
     let given = Given {
         kafka_brokers: Some("kafka.example:9092".to_owned()),
         schema_registry_url: Some("http://registry.example".to_owned()),
@@ -123,6 +123,11 @@ async fn a_stack_keeps_its_data_is_found_again_and_notices_a_dead_server() {
     .unwrap();
     assert_eq!(stack.status().len(), 2, "what is given is not started");
     assert_eq!(stack.endpoints().kafka_brokers, "kafka.example:9092");
+    let left = execute_sql(
+        &stack.endpoints().database_url,
+        "SELECT count(*) FROM pg_class WHERE relname = 'kept'",
+    );
+    assert_eq!(left.unwrap(), "0");
     stack.stop().await.unwrap();
     assert!(!data_dir.exists());
 }

@@ -152,7 +152,7 @@ impl Bed {
 }
 
 /// The same server, another database.
-fn with_database(url: &str, database: &str) -> String {
+pub(crate) fn with_database(url: &str, database: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find('/').map_or(url.len(), |at| start + at);
     format!("{}/{database}", &url[..end])

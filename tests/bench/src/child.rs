@@ -266,7 +266,7 @@ pub(crate) fn command(bed: &Bed, arguments: &[&str]) -> anyhow::Result<Command> 
 }
 
 /// Where a child logs, as long as no other of its name is started.
-fn log_of(name: &str) -> anyhow::Result<std::fs::File> {
+pub(crate) fn log_of(name: &str) -> anyhow::Result<std::fs::File> {
     let logs = crate::bed::workspace().join("target/bench/logs");
     std::fs::create_dir_all(&logs)?;
     Ok(std::fs::File::create(logs.join(format!("{name}.log")))?)

@@ -1,6 +1,7 @@
 //! The rows of the table. Each file measures rows that share what they need.
 
 mod avro;
+mod convoy;
 mod ground;
 mod ingest;
 mod pgbench;
@@ -42,6 +43,10 @@ pub(crate) const SETS: &[Set] = &[
     Set {
         ids: &["G1f-p50", "G1f-p99"],
         measure: |bench| Box::pin(ingest::latency(bench)),
+    },
+    Set {
+        ids: &["G1-convoy"],
+        measure: |bench| Box::pin(convoy::convoy(bench)),
     },
     Set {
         ids: &["A/A-copy", "G2a", "G2d"],
