@@ -348,7 +348,8 @@ fn mount_servers(data_dir: &Path) -> Result<(Vec<Disk>, Disk), String> {
     for name in BROKERS {
         brokers.push(mount(name, 1024)?);
     }
-    Ok((brokers, mount("postgres", 1024)?))
+    // Its log of changes alone may take a gigabyte before a checkpoint shortens it.
+    Ok((brokers, mount("postgres", 3072)?))
 }
 
 /// Where the servers live: a place that Postgres' own user may enter. What a
