@@ -12,8 +12,8 @@ use platform_config::Settings;
 use platform_log::{Admin, Encoder, Outgoing, Producer, SchemaRegistry, TopicSpec, subject};
 use platform_postgres::{Checkpoints, Pool, WORTH_COPYING, drop_schema, schema_name};
 use platform_projector::{
-    Checked, Deps, Part, PgProjection, ReadinessSink, RebuildOptions, digest, digest_of,
-    migrate_projection, rebuild_projection, run_projection,
+    Checked, DEAD_LETTERS, Deps, Part, PgProjection, ReadinessSink, RebuildOptions, digest,
+    digest_of, migrate_projection, rebuild_projection, run_projection,
 };
 use platform_testkit::{TestBed, eventually};
 use schemas::{KeyKind, TOPICS, catalogue};
@@ -85,11 +85,12 @@ impl Mesh {
     }
 
     /// Waits until the checkpoints stand at the ends of the topics, those of
-    /// empty partitions too: a digest names every partition the runner holds.
+    /// empty partitions and of the dead letters too: a digest names every
+    /// partition the runner holds, and each topic is joined in its own time.
     async fn caught_up<P: PgProjection>(&self, projection: &P) {
         let schema = schema_name(P::NAME);
         let mut ends = Vec::new();
-        for topic in projection.topics() {
+        for topic in projection.topics().into_iter().chain([DEAD_LETTERS]) {
             for (partition, end) in self.admin.high_watermarks(topic).await.unwrap() {
                 ends.push((topic.to_owned(), partition, end));
             }

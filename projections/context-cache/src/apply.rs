@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use domain_kernel::Timestamp;
+use futures::future::join;
 use platform_log::partition_of;
 use platform_redis::{Redis, Script};
 
@@ -12,8 +13,9 @@ use crate::{CachedContext, Change, Error, LISTED, Link, TOPIC, TTL};
 const KINDS: [&str; 3] = ["context:", "correlation:", "history:"];
 const POSITION: &str = "context-cache:position:";
 
-/// Changes written at once: few enough for the deadline of a call.
-const CHUNK: usize = 500;
+/// Changes written at once: few enough for the deadline of a call, and so few
+/// that the next ones are made ready meanwhile.
+const CHUNK: usize = 250;
 
 /// Reads a partition's offsets; puts a mark there when there are none, by which
 /// a later flush is noticed.
@@ -29,32 +31,33 @@ const READ_POSITION: Script = Script::new("return redis.call('HGETALL', KEYS[1])
 ///
 /// `KEYS`: the offsets, the pointer to the live cache, then what is written.
 /// `ARGV`: generation, whether the offsets must be there, the live cache as it
-/// was known, number of offsets, then topic and offset of each, then operations.
-/// `S`: set key number, value, milliseconds. `L`: list under key number, order,
-/// member, how many are kept, milliseconds.
+/// was known, how many a list keeps, number of offsets, then topic and offset of
+/// each, then one operation a key. `S`: set, value, milliseconds. `L`: list,
+/// order, member, milliseconds.
 const WRITE: Script = Script::new(
     "local seen = redis.call('HGET', KEYS[1], 'generation') \
      if not seen and ARGV[2] == '1' then return {-1, 0} end \
      if seen and tonumber(seen) > tonumber(ARGV[1]) then return {-2, tonumber(seen)} end \
      if (redis.call('GET', KEYS[2]) or '0') ~= ARGV[3] then return {-3, 0} end \
-     local at = 5 \
+     local beyond = -1 - tonumber(ARGV[4]) \
+     local at = 6 \
      redis.call('HSET', KEYS[1], 'generation', ARGV[1]) \
-     for _ = 1, tonumber(ARGV[4]) do \
+     for _ = 1, tonumber(ARGV[5]) do \
        redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) \
        at = at + 2 \
      end \
-     while at <= #ARGV do \
-       local key = KEYS[tonumber(ARGV[at + 1])] \
+     for number = 3, #KEYS do \
+       local key = KEYS[number] \
        if ARGV[at] == 'S' then \
-         redis.call('SET', key, ARGV[at + 2], 'PX', ARGV[at + 3]) \
-         at = at + 4 \
+         redis.call('SET', key, ARGV[at + 1], 'PX', ARGV[at + 2]) \
+         at = at + 3 \
        else \
-         redis.call('ZADD', key, 'NX', ARGV[at + 2], ARGV[at + 3]) \
-         redis.call('ZREMRANGEBYRANK', key, 0, -1 - tonumber(ARGV[at + 4])) \
-         if redis.call('PTTL', key) < tonumber(ARGV[at + 5]) then \
-           redis.call('PEXPIRE', key, ARGV[at + 5]) \
+         redis.call('ZADD', key, 'NX', ARGV[at + 1], ARGV[at + 2]) \
+         redis.call('ZREMRANGEBYRANK', key, 0, beyond) \
+         if redis.call('PTTL', key) < tonumber(ARGV[at + 3]) then \
+           redis.call('PEXPIRE', key, ARGV[at + 3]) \
          end \
-         at = at + 6 \
+         at = at + 4 \
        end \
      end \
      return {0, 0}",
@@ -98,6 +101,7 @@ pub(crate) struct Writer<'a> {
     pub(crate) claimed: bool,
 }
 
+/// Writes the changes and then the offsets.
 pub(crate) async fn apply(
     redis: &Redis,
     writer: &Writer<'_>,
@@ -105,104 +109,133 @@ pub(crate) async fn apply(
     upto: &[(String, i64)],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let Writer {
-        place,
-        partition,
-        generation,
-        claimed,
-    } = *writer;
     let mut chunks = changes.chunks(CHUNK).peekable();
-    loop {
+    // The offsets go with the last ones: what is written again does no harm.
+    let mut build = || {
         let chunk = chunks.next().unwrap_or_default();
-        // The offsets go with the last ones: what is written again does no harm.
         let upto = if chunks.peek().is_none() { upto } else { &[] };
-        let mut keys = vec![position_key(&place.start, partition), POINTER.to_owned()];
-        let mut arguments = vec![
-            generation.to_string().into_bytes(),
-            if claimed {
-                b"1".to_vec()
-            } else {
-                b"0".to_vec()
-            },
-            place.live.to_string().into_bytes(),
-            upto.len().to_string().into_bytes(),
-        ];
-        for (topic, offset) in upto {
-            arguments.push(topic.clone().into_bytes());
-            arguments.push(offset.to_string().into_bytes());
-        }
-        for change in chunk {
-            operations(change, &place.start, now, &mut keys, &mut arguments)?;
-        }
-        let (code, seen): (i64, i64) = redis.eval(&WRITE, &keys, arguments).await?;
+        let call = Call::build(writer, chunk, upto, now)?;
+        Ok::<_, Error>((call, chunks.peek().is_some()))
+    };
+    let mut built = build()?;
+    loop {
+        let (call, more) = built;
+        let writing = redis.eval(&WRITE, &call.keys, call.arguments);
+        // The server writes while the next ones are made ready.
+        let ready = async { more.then(&mut build).transpose() };
+        let (answer, next) = join(writing, ready).await;
+        let (code, seen): (i64, i64) = answer?;
         match code {
-            0 if chunks.peek().is_none() => return Ok(()),
             0 => {}
-            -1 => return Err(Error::Flushed { partition }),
+            -1 => {
+                return Err(Error::Flushed {
+                    partition: writer.partition,
+                });
+            }
             -3 => return Err(Error::Replaced),
-            _ => return Err(Error::Fenced { partition, seen }),
+            _ => {
+                return Err(Error::Fenced {
+                    partition: writer.partition,
+                    seen,
+                });
+            }
+        }
+        match next? {
+            Some(next) => built = next,
+            None => return Ok(()),
         }
     }
 }
 
-fn operations(
-    change: &Change,
-    start: &str,
-    now: Timestamp,
-    keys: &mut Vec<String>,
-    arguments: &mut Vec<Vec<u8>>,
-) -> Result<(), Error> {
-    let mut set = |key: String, value: Vec<u8>, ttl: i64| {
-        keys.push(format!("{start}{key}"));
-        let number = keys.len().to_string();
-        arguments.extend([
-            b"S".to_vec(),
-            number.into_bytes(),
-            value,
-            ttl.to_string().into_bytes(),
-        ]);
-    };
-    match change {
-        Change::Share {
-            context,
-            link,
-            order,
-        } => {
-            let Some(ttl) = remaining(context.at, now) else {
-                return Ok(());
-            };
-            set(
-                context_key(context.context_id),
-                serde_json::to_vec(context)?,
-                ttl,
-            );
-            set(
-                link_key(context.correlation_id),
-                serde_json::to_vec(link)?,
-                ttl,
-            );
-            let history = history_key(&context.tenant, &context.space, &context.subject);
-            keys.push(format!("{start}{history}"));
-            arguments.extend([
-                b"L".to_vec(),
-                keys.len().to_string().into_bytes(),
-                order.to_string().into_bytes(),
-                context.context_id.to_string().into_bytes(),
-                LISTED.to_string().into_bytes(),
-                ttl.to_string().into_bytes(),
-            ]);
+/// What one run of [`WRITE`] is given.
+struct Call<'a> {
+    start: &'a str,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl<'a> Call<'a> {
+    fn build(
+        writer: &Writer<'a>,
+        changes: &[Change],
+        upto: &[(String, i64)],
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let start = writer.place.start.as_str();
+        let mut call = Self {
+            start,
+            keys: vec![position_key(start, writer.partition), POINTER.to_owned()],
+            arguments: vec![
+                text(writer.generation),
+                text(u8::from(writer.claimed)),
+                text(writer.place.live),
+                text(LISTED),
+                text(upto.len()),
+            ],
+        };
+        for (topic, offset) in upto {
+            call.arguments.extend([text(topic), text(offset)]);
         }
-        Change::Merge {
-            correlation_id,
-            link,
-            at,
-        } => {
-            if let Some(ttl) = remaining(*at, now) {
-                set(link_key(*correlation_id), serde_json::to_vec(link)?, ttl);
+        for change in changes {
+            call.add(change, now)?;
+        }
+        Ok(call)
+    }
+
+    fn add(&mut self, change: &Change, now: Timestamp) -> Result<(), Error> {
+        match change {
+            Change::Share {
+                context,
+                link,
+                order,
+            } => {
+                let Some(ttl) = remaining(context.at, now) else {
+                    return Ok(());
+                };
+                self.set(
+                    &context_key(context.context_id),
+                    serde_json::to_vec(context)?,
+                    ttl,
+                );
+                self.set(
+                    &link_key(context.correlation_id),
+                    serde_json::to_vec(link)?,
+                    ttl,
+                );
+                self.key(&history_key(
+                    &context.tenant,
+                    &context.space,
+                    &context.subject,
+                ));
+                let member = text(context.context_id);
+                self.arguments
+                    .extend([b"L".to_vec(), text(order), member, text(ttl)]);
+            }
+            Change::Merge {
+                correlation_id,
+                link,
+                at,
+            } => {
+                if let Some(ttl) = remaining(*at, now) {
+                    self.set(&link_key(*correlation_id), serde_json::to_vec(link)?, ttl);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn set(&mut self, key: &str, value: Vec<u8>, ttl: i64) {
+        self.key(key);
+        self.arguments.extend([b"S".to_vec(), value, text(ttl)]);
+    }
+
+    fn key(&mut self, key: &str) {
+        self.keys.push(format!("{}{key}", self.start));
+    }
+}
+
+fn text(value: impl ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
 }
 
 /// Milliseconds for which something shared `at` is still kept; none when it is

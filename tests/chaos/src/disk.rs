@@ -88,6 +88,15 @@ fn unmount(dir: &Path) {
     let _ = Command::new("umount").arg("-l").arg(dir).status();
 }
 
+/// How full the mounted disks are, as `df` says it.
+///
+/// # Errors
+/// When it cannot be run.
+pub(crate) fn usage() -> anyhow::Result<Vec<u8>> {
+    let output = Command::new("df").args(["-m", "-t", "tmpfs"]).output();
+    Ok(output.context("df cannot be run")?.stdout)
+}
+
 /// Unmounts whatever a run that was killed left mounted below `dir`.
 pub(crate) fn unmount_below(dir: &Path) {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();

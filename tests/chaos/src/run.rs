@@ -98,6 +98,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         begun.elapsed().as_secs_f64()
     ))?;
     let played = all(options, &faults, profile, &stand, &mut report, begun).await;
+    if played.is_err() {
+        let logs = target().join("chaos").join("logs");
+        match stand.keep_logs(&logs) {
+            Ok(()) => say(&format!("the logs are kept in {}", logs.display()))?,
+            Err(error) => say(&format!("the logs are lost: {error:#}"))?,
+        }
+    }
     let stopped = stand.stop().await;
     report.seconds = begun.elapsed().as_secs_f64();
     let path = report.save(&target())?;

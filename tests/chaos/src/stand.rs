@@ -13,7 +13,7 @@ use platform_testkit::{
 use tests_kit::{Mesh, Observer, Sender};
 use tokio::sync::Mutex;
 
-use crate::disk::{Disk, unmount_below};
+use crate::disk::{Disk, unmount_below, usage};
 use crate::scene::RECOVERY;
 use crate::{Conditions, Dice, Proxy};
 
@@ -48,7 +48,7 @@ pub struct Stand {
     /// Or why there are none.
     pub disks: Result<Disks, String>,
     direct: Settings,
-    _dir: Dir,
+    dir: Dir,
 }
 
 impl Stand {
@@ -132,8 +132,16 @@ impl Stand {
             crm,
             disks,
             direct,
-            _dir: dir,
+            dir,
         })
+    }
+
+    /// Puts the logs of servers and roles into `to`, and how full the disks are.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub fn keep_logs(&self, to: &Path) -> anyhow::Result<()> {
+        self.dir.keep_logs(to)
     }
 
     /// Ends everything.
@@ -385,6 +393,29 @@ impl Dir {
             servers,
             mesh: None,
         })
+    }
+}
+
+impl Dir {
+    fn keep_logs(&self, to: &Path) -> anyhow::Result<()> {
+        if to.exists() {
+            std::fs::remove_dir_all(to)?;
+        }
+        std::fs::create_dir_all(to)?;
+        let servers = self.servers.join("stack").join("logs");
+        for dir in [Some(servers.as_path()), self.mesh.as_deref()] {
+            let Some(dir) = dir else { continue };
+            for entry in std::fs::read_dir(dir)? {
+                let file = entry?.path();
+                if file.extension().is_some_and(|ending| ending == "log")
+                    && let Some(name) = file.file_name()
+                {
+                    std::fs::copy(&file, to.join(name))?;
+                }
+            }
+        }
+        std::fs::write(to.join("disks.txt"), usage()?)?;
+        Ok(())
     }
 }
 

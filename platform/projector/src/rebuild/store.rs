@@ -11,9 +11,7 @@ use tracing::{info, warn};
 
 use super::check::compare;
 use super::options::NEXT;
-use super::places::{
-    Places, between, covers, from_json, from_offsets, log_ends, resolve, to_json, to_offsets,
-};
+use super::places::{Places, between, covers, from_json, log_ends, resolve, to_json, to_offsets};
 use super::source::Source;
 use super::{
     Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets,
@@ -21,6 +19,7 @@ use super::{
 };
 use crate::dead_letter::GivenUp;
 use crate::digest::store_digest_of;
+use crate::error::chain;
 use crate::intake::{guarded, guarded_async};
 use crate::store::{ShadowStore, offsets};
 use crate::{Deps, Error, Failure};
@@ -238,11 +237,10 @@ impl<'a, P: ShadowStore> Job<'a, P> {
 
     /// Compares with the live one, which stands still now.
     async fn check(&mut self) -> Result<Checked, Failure> {
-        let live = match store_digest_of(self.projection, self.partitions()).await {
-            Ok(live) => live,
-            Err(error) => return Ok(Checked::NotComparable(crate::error::chain(&error))),
+        let there = match places_of(self.projection, self.partitions()).await {
+            Ok(there) => there,
+            Err(failure) => return Ok(Checked::NotComparable(chain(&failure))),
         };
-        let there = from_offsets(&live.offsets);
         let log = log_ends(&self.admin, &self.projection.topics()).await?;
         if !covers(&log, &there) || !covers(&there, &next_offsets(&self.claims)) {
             return Ok(Checked::NotComparable(
@@ -250,9 +248,15 @@ impl<'a, P: ShadowStore> Job<'a, P> {
             ));
         }
         self.fill(&there, Stage::Swapping).await?;
-        let built = store_digest_of(&self.shadow, self.partitions())
-            .await
-            .map_err(Failure::transient)?;
+        let (live, built) = tokio::join!(
+            store_digest_of(self.projection, self.partitions()),
+            store_digest_of(&self.shadow, self.partitions()),
+        );
+        let live = match live {
+            Ok(live) => live,
+            Err(error) => return Ok(Checked::NotComparable(chain(&error))),
+        };
+        let built = built.map_err(Failure::transient)?;
         Ok(compare(&live, &built))
     }
 
