@@ -81,12 +81,38 @@ compose() {
     docker compose --file compose.yaml config --quiet
 }
 
+# Whether the alerts mean what they say, by the tool of Prometheus itself. Only
+# that is taken from the Debian package; nothing is installed.
+alerts() {
+    local promtool
+    promtool=$(command -v promtool || echo "$tools/prometheus/usr/bin/promtool")
+    if [ ! -x "$promtool" ] && ! fetch_promtool; then
+        echo "promtool cannot be had here: the alert rules are NOT tested"
+        return
+    fi
+    "$promtool" check rules deploy/prometheus/alerts.yml &&
+        "$promtool" test rules deploy/prometheus/alerts.test.yml
+}
+
+fetch_promtool() {
+    mkdir -p "$tools/incoming" || return
+    (
+        cd "$tools/incoming" &&
+            { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; } &&
+            dpkg-deb --extract prometheus_*.deb "$tools/prometheus"
+    ) >/dev/null 2>&1
+    local fetched=$?
+    rm -rf "$tools/incoming"
+    return "$fetched"
+}
+
 stop_servers() { "$target/debug/agentmesh" stack down --dir target/test-stack; }
 
 lint() {
     step "format" cargo fmt --all --check
     step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
     step "compose.yaml" compose
+    step "alert rules" alerts
     step "install cargo-deny" install_cargo_deny && {
         step "licenses, bans, sources" deny
         step "advisories" advisories

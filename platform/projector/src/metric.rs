@@ -14,9 +14,10 @@ pub(crate) const GENERATION: &str = "agentmesh_runner_generation";
 /// Counter: partitions claimed. One that rises without a rollout is an owner
 /// that does not stay.
 pub(crate) const CLAIMS: &str = "agentmesh_runner_claims_total";
-/// Gauge: partitions owned by this process.
+/// Gauge: partitions owned by this process; label `group`.
 pub(crate) const OWNED: &str = "agentmesh_runner_owned_partitions";
-/// Gauge: 1 while the runner owns all it was assigned and reaches a broker.
+/// Gauge: 1 while the runner owns all it was assigned and reaches a broker;
+/// label `group`.
 pub(crate) const READY: &str = "agentmesh_runner_ready";
 /// Gauge: records between the checkpoint and the end of the topic; labels
 /// `topic`, `partition`.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use platform_log::Record;
@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Lag {
     /// When the last handled record of a topic partition was appended.
     seen: BTreeMap<(String, i32), i64>,
+    /// The topic partitions that this member reports.
+    shown: BTreeSet<(String, i32)>,
     looked_at: Duration,
 }
 
@@ -57,30 +59,42 @@ impl Lag {
                     .find(|(number, _)| *number == claim.partition)
                     .map_or(0, |(_, end)| *end);
                 let records = (end - claim.next_offset).max(0);
+                let place = (claim.topic.clone(), claim.partition);
                 let since = self
                     .seen
-                    .get(&(claim.topic.clone(), claim.partition))
+                    .get(&place)
                     .filter(|_| records > 0)
                     .map_or(0, |at| (now - at).max(0));
-                set(runner, claim, records as f64, since as f64 / 1_000.0);
+                set(
+                    runner,
+                    topic,
+                    claim.partition,
+                    records as f64,
+                    since as f64 / 1_000.0,
+                );
+                self.shown.insert(place);
             }
         }
     }
 
-    /// Others report these from now on.
-    pub(super) fn forget(&mut self, runner: &'static str, given_up: &[Claimed]) {
-        for claim in given_up {
-            self.seen.remove(&(claim.topic.clone(), claim.partition));
-            set(runner, claim, 0.0, 0.0);
-        }
+    /// Others report these partitions from now on.
+    pub(super) fn forget(&mut self, runner: &'static str, given_up: impl Fn(i32) -> bool) {
+        self.seen.retain(|(_, number), _| !given_up(*number));
+        self.shown.retain(|(topic, number)| {
+            let gone = given_up(*number);
+            if gone {
+                set(runner, topic, *number, 0.0, 0.0);
+            }
+            !gone
+        });
         self.looked_at = Duration::ZERO;
     }
 }
 
-fn set(runner: &'static str, claim: &Claimed, records: f64, seconds: f64) {
-    let partition = claim.partition.to_string();
-    metrics::gauge!(metric::LAG, "runner" => runner, "topic" => claim.topic.clone(), "partition" => partition.clone())
+fn set(runner: &'static str, topic: &str, number: i32, records: f64, seconds: f64) {
+    let partition = number.to_string();
+    metrics::gauge!(metric::LAG, "runner" => runner, "topic" => topic.to_owned(), "partition" => partition.clone())
         .set(records);
-    metrics::gauge!(metric::LAG_SECONDS, "runner" => runner, "topic" => claim.topic.clone(), "partition" => partition)
+    metrics::gauge!(metric::LAG_SECONDS, "runner" => runner, "topic" => topic.to_owned(), "partition" => partition)
         .set(seconds);
 }

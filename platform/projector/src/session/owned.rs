@@ -59,13 +59,10 @@ impl Owned {
         }
     }
 
-    /// What was owned of these partitions until now.
-    pub(crate) fn remove(&mut self, partitions: &[i32]) -> Vec<Claimed> {
-        partitions
-            .iter()
-            .filter_map(|partition| self.partitions.remove(partition))
-            .flatten()
-            .collect()
+    pub(crate) fn remove(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
     }
 
     /// Takes the records that are next in their partition. A record of a

@@ -38,6 +38,18 @@ pub(crate) struct SessionOptions {
     pub(crate) tick: Duration,
 }
 
+impl SessionOptions {
+    fn show_ready(&self, ready: bool) {
+        metrics::gauge!(crate::metric::READY, "runner" => self.name, "group" => self.group.clone())
+            .set(f64::from(u8::from(ready)));
+    }
+
+    fn show_owned(&self, partitions: usize) {
+        metrics::gauge!(crate::metric::OWNED, "runner" => self.name, "group" => self.group.clone())
+            .set(partitions as f64);
+    }
+}
+
 /// One member of one consumer group.
 pub(crate) struct Session<W: World, R> {
     pub(super) options: SessionOptions,
@@ -86,6 +98,9 @@ impl<W: World, R: Role> Session<W, R> {
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, Error> {
         world.readiness().not_ready("joining the consumer group");
+        // Watched from the start: one that never gets as far is seen too.
+        options.show_ready(false);
+        options.show_owned(0);
         let mut wait = FIRST_WAIT;
         let widths = loop {
             match widths(&options, world.log()).await {
@@ -256,8 +271,9 @@ impl<W: World, R: Role> Session<W, R> {
     /// These are others' to claim from here on.
     fn give_up(&mut self, partitions: &[i32]) {
         self.assigned.retain(|number| !partitions.contains(number));
-        let given_up = self.owned.remove(partitions);
-        self.lag.forget(self.options.name, &given_up);
+        self.owned.remove(partitions);
+        self.lag
+            .forget(self.options.name, |number| partitions.contains(&number));
         self.waiting.remove(partitions);
         self.show_waiting();
         self.role.release(partitions);
@@ -282,8 +298,7 @@ impl<W: World, R: Role> Session<W, R> {
             });
         }
         self.ready = ready;
-        metrics::gauge!(crate::metric::READY, "runner" => self.options.name)
-            .set(f64::from(u8::from(ready)));
+        self.options.show_ready(ready);
     }
 
     /// Claims what is assigned and not yet owned, once the wait after a failure is over.
@@ -409,13 +424,13 @@ impl<W: World, R: Role> Session<W, R> {
         }
         self.world.readiness().not_ready(&reason);
         self.ready = false;
-        metrics::gauge!(crate::metric::READY, "runner" => self.options.name).set(0.0);
+        self.options.show_ready(false);
         let assigned: Vec<i32> = self.assigned.iter().copied().collect();
         if let Err(error) = self.consumer.pause(&assigned) {
             debug!(runner.name = self.options.name, error = %chain(&error), "pausing failed");
         }
-        let given_up = self.owned.remove(&self.owned.numbers());
-        self.lag.forget(self.options.name, &given_up);
+        // The lag is shown as it was: it is still this member's to work off.
+        self.owned.remove(&self.owned.numbers());
         self.waiting.clear();
         self.show_waiting();
         self.role.release(&assigned);
@@ -432,6 +447,7 @@ impl<W: World, R: Role> Session<W, R> {
                         .close()
                         .await;
                     self.assigned.clear();
+                    self.lag.forget(self.options.name, |_| true);
                     self.joined = false;
                     self.rejoin = false;
                 }
@@ -471,8 +487,7 @@ impl<W: World, R: Role> Session<W, R> {
     }
 
     fn count_owned(&self) {
-        metrics::gauge!(crate::metric::OWNED, "runner" => self.options.name)
-            .set(self.owned.numbers().len() as f64);
+        self.options.show_owned(self.owned.numbers().len());
     }
 
     fn ticks(&self) -> Duration {

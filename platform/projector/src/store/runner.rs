@@ -12,7 +12,7 @@ use super::StoreProjection;
 use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
-use crate::world::{Log, Real, Store, World};
+use crate::world::{Clock, Log, Real, Store, World};
 use crate::{Deps, Error, Failure};
 
 const BATCH: usize = 1_000;
@@ -98,8 +98,9 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         // The store itself may not be able to tell owners apart.
         self.world.store().verify(&batch.upto).await?;
+        let clock = self.world.clock();
         let (committed, held) =
-            match store_batch(&*self.projection, &self.dead_letters, batch).await {
+            match store_batch(&*self.projection, &self.dead_letters, clock, batch).await {
                 Ok(committed) => (committed, Vec::new()),
                 Err(Halt::Held { held, committed }) => (committed, held),
                 Err(halt) => return Err(halt),
@@ -175,6 +176,7 @@ type Share<P> = Vec<(Taken, Vec<<P as StoreProjection>::Change>)>;
 async fn store_batch<P: StoreProjection, L: Log>(
     projection: &P,
     dead_letters: &DeadLetters<L>,
+    clock: &impl Clock,
     batch: Batch,
 ) -> Result<Vec<Claimed>, Halt> {
     let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
@@ -203,7 +205,11 @@ async fn store_batch<P: StoreProjection, L: Log>(
     partitions.dedup();
     for partition in partitions {
         let items = by_partition.remove(&partition).unwrap_or_default();
-        apply(projection, dead_letters, partition, items, &mut intake).await?;
+        let started = clock.ticks();
+        let applied = apply(projection, dead_letters, partition, items, &mut intake).await;
+        metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
+            .record((clock.ticks() - started).as_secs_f64());
+        applied?;
     }
     intake.end()
 }

@@ -82,9 +82,11 @@ fn postgres<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             written.is_err()
         })
         .await;
+        let worked = scene.acknowledged_more(4).await;
         scene.sleep(3_000, 20_000).await;
         disks.postgres.free()?;
         refused.context("Postgres still finds room")?;
+        worked.context("deliveries while Postgres is full")?;
         scene.lifted();
         // It ends when it cannot write ahead; whoever watches over it starts it.
         eventually(RECOVERY, || async {

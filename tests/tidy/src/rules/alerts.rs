@@ -4,11 +4,13 @@ use crate::{Finding, Workspace};
 
 const ALERTS: &str = "deploy/prometheus/alerts.yml";
 const METRICS: &str = "docs/metrics.md";
+/// Where each alert is shown to fire.
+const SHOWN: &str = "deploy/prometheus/alerts.test.yml";
 /// What the exporter makes of one histogram.
 const OF_A_HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
 
-/// Every alert names a runbook that is there, and every metric in it is written
-/// somewhere and explained.
+/// Every alert names a runbook that tells of it, is shown to fire, and every
+/// metric in it is written somewhere and explained.
 pub fn alerts(workspace: &Workspace) -> Vec<Finding> {
     let Some(alerts) = text(workspace, ALERTS) else {
         return vec![Finding::new(ALERTS, "is not there".to_owned())];
@@ -37,7 +39,19 @@ pub fn alerts(workspace: &Workspace) -> Vec<Finding> {
                     format!("{} names {path}, which is no runbook", name(alert)),
                 ));
             }
-            Some(_) => {}
+            Some(path) => {
+                let tells = text(workspace, path).is_some_and(|text| text.contains(name(alert)));
+                if !tells {
+                    let problem = format!("does not tell of {}", name(alert));
+                    findings.push(Finding::new(path, problem));
+                }
+            }
+        }
+        if !text(workspace, SHOWN).is_some_and(|shown| shown.contains(name(alert))) {
+            findings.push(Finding::new(
+                SHOWN,
+                format!("does not show {} fire", name(alert)),
+            ));
         }
         let used: BTreeSet<&str> = metrics(alert).map(base).collect();
         if used.is_empty() {
@@ -96,6 +110,7 @@ mod tests {
             packages: Vec::new(),
             files: vec![
                 file(ALERTS, alerts),
+                file(SHOWN, "alertname: Late"),
                 file("docs/runbooks/late.md", "# Late"),
                 file(METRICS, "`agentmesh_lag_seconds`"),
                 file("a/src/metric.rs", "\"agentmesh_lag_seconds\""),
@@ -112,6 +127,12 @@ mod tests {
     fn an_alert_without_a_runbook_is_found() {
         assert_eq!(alerts(&with(&ALERT.replace("late.md", "gone.md"))).len(), 1);
         assert_eq!(alerts(&with(&ALERT.replace("runbook:", "see:"))).len(), 1);
+    }
+
+    #[test]
+    fn an_alert_that_nobody_tells_of_or_shows_is_found() {
+        let other = ALERT.replace("alert: Late", "alert: Early");
+        assert_eq!(alerts(&with(&other)).len(), 2);
     }
 
     #[test]
