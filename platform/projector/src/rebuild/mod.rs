@@ -25,7 +25,9 @@ pub use pg::rebuild_projection;
 pub use shadows::{Shadow, drop_shadow, drop_store_shadow, list};
 pub use store::rebuild_store;
 
-use platform_postgres::{Checkpoints, Claimed};
+use std::time::{Duration, Instant};
+
+use platform_postgres::{Checkpoints, Claimed, ExclusiveLock, Pool, try_lock_exclusive};
 
 use crate::Failure;
 use crate::error::chain;
@@ -41,9 +43,27 @@ fn failed(name: &'static str, source: Failure) -> crate::Error {
     crate::Error::Rebuild { name, source }
 }
 
-/// Somebody else builds a shadow of the same name.
-fn busy(schema: &str) -> Failure {
-    Failure::transient(format!("another rebuild of {schema} is under way"))
+/// How long a lock is waited for that whoever was killed, or has just ended, may
+/// still seem to hold: Postgres takes a moment to see that a connection is gone.
+const PARTING: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The right to build the shadow `schema`.
+///
+/// # Errors
+/// When somebody else builds a shadow of the same name.
+async fn lock_shadow(pool: &Pool, schema: &str) -> Result<ExclusiveLock, Failure> {
+    let begun = Instant::now();
+    loop {
+        if let Some(lock) = try_lock_exclusive(pool, schema).await? {
+            return Ok(lock);
+        }
+        if begun.elapsed() > PARTING {
+            let busy = format!("another rebuild of {schema} is under way");
+            return Err(Failure::transient(busy));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn stopped() -> Failure {

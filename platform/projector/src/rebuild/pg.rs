@@ -5,7 +5,7 @@ use platform_log::Admin;
 use platform_postgres::{
     Checkpoints, Claimed, ExclusiveLock, Phase, ShadowState, begin_shadow, drop_retired,
     drop_schema, lock_exclusive, mark_shadow, restore_keys, schema_name, shadow_schema,
-    shadow_state, swap_in, try_lock_exclusive,
+    shadow_state, swap_in,
 };
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
@@ -17,7 +17,8 @@ use super::places::{
     Places, between, covers, from_json, from_offsets, log_ends, resolve, to_json, to_offsets,
 };
 use super::{
-    Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets, wanted,
+    Checked, RebuildOptions, Rebuilt, Stage, Until, checkpoints, failed, lock_shadow, next_offsets,
+    wanted,
 };
 use crate::dead_letter::{GivenUp, with_redrives};
 use crate::digest::{Digested, digest_of, digest_of_schema};
@@ -81,9 +82,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
     ) -> Result<Self, Failure> {
         let live = schema_name(P::NAME);
         let schema = shadow_schema(&live, options.keep_as.as_deref().unwrap_or(NEXT));
-        let Some(lock) = try_lock_exclusive(&deps.pool, &schema).await? else {
-            return Err(busy(&schema));
-        };
+        let lock = lock_shadow(&deps.pool, &schema).await?;
         let admin = Admin::new(&deps.settings.kafka).map_err(Failure::transient)?;
         let log = log_ends(&admin, &with_redrives(projection.topics())).await?;
         let fingerprint = fingerprint(&*projection);

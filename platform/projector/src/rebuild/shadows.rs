@@ -1,11 +1,11 @@
 use platform_postgres::{
     Checkpoints, Phase, Pool, RETIRED, drop_retired, drop_schema, list_shadows, schema_name,
-    shadow_schema, try_lock_exclusive,
+    shadow_schema,
 };
 
 use super::options::NEXT;
 use super::places::to_offsets;
-use super::{busy, next_offsets};
+use super::{lock_shadow, next_offsets};
 use crate::digest::Offsets;
 use crate::store::ShadowStore;
 use crate::{Error, Failure};
@@ -98,9 +98,7 @@ async fn forget(
         };
     }
     let schema = shadow_schema(&live, name);
-    let Some(_lock) = try_lock_exclusive(pool, &schema).await? else {
-        return Err(busy(&schema));
-    };
+    let _lock = lock_shadow(pool, &schema).await?;
     clear.await?;
     drop_schema(pool, &schema).await?;
     Ok(())

@@ -5,7 +5,6 @@ use platform_log::{Admin, Record};
 use platform_postgres::{
     Checkpoints, Claimed, ExclusiveLock, Phase, ShadowState, begin_shadow, drop_schema,
     lock_exclusive, mark_shadow, migrate, schema_name, shadow_schema, shadow_state,
-    try_lock_exclusive,
 };
 use tracing::{info, warn};
 
@@ -14,7 +13,7 @@ use super::options::NEXT;
 use super::places::{Places, between, covers, from_json, log_ends, resolve, to_json, to_offsets};
 use super::source::Source;
 use super::{
-    Checked, RebuildOptions, Rebuilt, Stage, Until, busy, checkpoints, failed, next_offsets,
+    Checked, RebuildOptions, Rebuilt, Stage, Until, checkpoints, failed, lock_shadow, next_offsets,
     stopped, wanted,
 };
 use crate::dead_letter::GivenUp;
@@ -75,9 +74,7 @@ impl<'a, P: ShadowStore> Job<'a, P> {
         let live = schema_name(P::NAME);
         let name = options.keep_as.as_deref().unwrap_or(NEXT);
         let schema = shadow_schema(&live, name);
-        let Some(lock) = try_lock_exclusive(&deps.pool, &schema).await? else {
-            return Err(busy(&schema));
-        };
+        let lock = lock_shadow(&deps.pool, &schema).await?;
         let admin = Admin::new(&deps.settings.kafka).map_err(Failure::transient)?;
         let log = log_ends(&admin, &projection.topics()).await?;
         let until = options.until.to_string();
