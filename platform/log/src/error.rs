@@ -146,6 +146,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether another member of the group took the place of this one, under the
+    /// same instance id. The consumer hears of nothing any more.
+    pub fn is_replaced(&self) -> bool {
+        let Self::Consume { source, .. } = self else {
+            return false;
+        };
+        source.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId)
+    }
+}
+
 /// Errors that do not go away by waiting.
 fn is_lasting(error: &KafkaError) -> bool {
     let code = match error {
@@ -165,6 +176,7 @@ fn is_lasting(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::InvalidReplicationFactor
                 | RDKafkaErrorCode::PolicyViolation
+                | RDKafkaErrorCode::FencedInstanceId
         )
     )
 }

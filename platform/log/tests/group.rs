@@ -9,6 +9,9 @@ use common::{Bed, Notes, OTHER, PATIENCE, TOPIC, bed, noted};
 use platform_log::{
     Error, GroupConsumer, GroupEvent, GroupOptions, Outgoing, Producer, Record, TopicSpec,
 };
+use platform_testkit::eventually;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::time::Instant;
 
 const TICK: Duration = Duration::from_millis(50);
@@ -44,6 +47,42 @@ async fn assigned(member: &mut GroupConsumer) -> Vec<i32> {
         }
     }
     panic!("no assignment");
+}
+
+async fn lost(member: &mut GroupConsumer) -> Vec<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match member.next(100, TICK).await {
+            Ok(GroupEvent::Lost(partitions)) => return partitions,
+            Ok(GroupEvent::Records(records)) => assert!(records.is_empty()),
+            Ok(change) => panic!("{change:?}"),
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    panic!("nothing was lost");
+}
+
+/// Goes on until each of two members has its share of the partitions, and returns
+/// what the first of them was told on the way.
+async fn shared(one: &mut GroupConsumer, other: &mut GroupConsumer) -> Vec<GroupEvent> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = Vec::new();
+    while Instant::now() < deadline {
+        let (of_one, of_other) = tokio::join!(one.next(100, TICK), other.next(100, TICK));
+        for error in [of_one.as_ref().err(), of_other.as_ref().err()] {
+            assert!(error.is_none_or(Error::is_transient), "{error:?}");
+        }
+        if let Ok(event) = of_one
+            && !matches!(&event, GroupEvent::Records(records) if records.is_empty())
+        {
+            told.push(event);
+        }
+        let all = [one.owned(), other.owned()].concat();
+        if !one.owned().is_empty() && !other.owned().is_empty() && all.len() == 3 {
+            return told;
+        }
+    }
+    panic!("{:?} and {:?} after {told:?}", one.owned(), other.owned());
 }
 
 async fn records(member: &mut GroupConsumer, count: usize) -> Vec<Record> {
@@ -191,6 +230,101 @@ async fn a_static_member_comes_back_to_its_partitions() {
 }
 
 #[tokio::test]
+async fn a_static_member_that_restarts_disturbs_no_other() {
+    let bed = bed("group restart").await;
+    let session = Duration::from_millis(bed.bed.settings.kafka.static_session_timeout_ms.into());
+    let mut names = ["one", "two"];
+    let mut stays = join(&bed, Some(names[0]));
+    let mut goes = join(&bed, Some(names[1]));
+    shared(&mut stays, &mut goes).await;
+
+    // Each in turn, because one of them leads the group.
+    for round in 0..2 {
+        let (kept, left) = (stays.owned(), goes.owned());
+        let starts: Vec<_> = kept.iter().map(|number| (TOPIC, *number, round)).collect();
+        stays.start(&starts).unwrap();
+
+        goes.close().await;
+        let gone = Instant::now();
+        append(&bed, 0..1).await;
+        let found = records(&mut stays, kept.len()).await;
+        assert!(found.iter().all(|record| kept.contains(&record.partition)));
+
+        let mut back = join(&bed, Some(names[1]));
+        let told = shared(&mut stays, &mut back).await;
+        assert!(gone.elapsed() < session, "its session has ended");
+        assert!(told.is_empty(), "the other was told {told:?}");
+        assert_eq!(stays.owned(), kept, "the other keeps its partitions");
+        assert_eq!(back.owned(), left, "it gets its own partitions again");
+
+        (stays, goes) = (back, stays);
+        names.reverse();
+    }
+    stays.close().await;
+    goes.close().await;
+}
+
+/// Shows that the test above would notice.
+#[tokio::test]
+async fn a_member_without_a_name_that_restarts_disturbs_the_other() {
+    let bed = bed("group dynamic").await;
+    let mut stays = join(&bed, None);
+    let mut goes = join(&bed, None);
+    shared(&mut stays, &mut goes).await;
+    goes.close().await;
+    let mut back = join(&bed, None);
+    let told = shared(&mut stays, &mut back).await;
+    assert!(
+        matches!(told.first(), Some(GroupEvent::Revoked(_))),
+        "the other was told {told:?}"
+    );
+    stays.close().await;
+    back.close().await;
+}
+
+#[tokio::test]
+async fn a_silent_member_loses_its_partitions() {
+    let bed = bed("group silent").await;
+    let mut kafka = bed.bed.settings.kafka.clone();
+    // The least that the broker takes; a member may be silent for as long.
+    kafka.session_timeout_ms = 6_000;
+    kafka.max_poll_interval_ms = 6_000;
+    let options = GroupOptions::default();
+    let mut silent = GroupConsumer::new(&kafka, "notes", &TOPICS, options).unwrap();
+    assert_eq!(assigned(&mut silent).await, [0, 1, 2]);
+
+    let watcher: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.brokers)
+        .create()
+        .unwrap();
+    let group = format!("{}notes", kafka.topic_prefix);
+    eventually(PATIENCE, || async {
+        let listed = watcher
+            .fetch_group_list(Some(&group), Duration::from_secs(10))
+            .map_err(|error| error.to_string())?;
+        let members: usize = listed.groups().iter().map(|one| one.members().len()).sum();
+        (members == 0)
+            .then_some(())
+            .ok_or(format!("{members} members"))
+    })
+    .await
+    .unwrap();
+    let mut other = join(&bed, None);
+    assert_eq!(assigned(&mut other).await, [0, 1, 2]);
+
+    // They have gone to another, and only now does the silent one hear of it.
+    assert_eq!(silent.owned(), [0, 1, 2]);
+    assert_eq!(lost(&mut silent).await, [0, 1, 2]);
+    silent.release().unwrap();
+    assert!(silent.owned().is_empty());
+
+    // It takes part again.
+    shared(&mut silent, &mut other).await;
+    silent.close().await;
+    other.close().await;
+}
+
+#[tokio::test]
 async fn topics_must_have_the_same_number_of_partitions() {
     let bed = bed("group uneven").await;
     bed.admin
@@ -244,4 +378,30 @@ async fn a_broker_that_is_away_is_noticed() {
         }
     }
     member.close().await;
+}
+
+/// It hears of it by an error, after which it is of no use: the driver tells of no change
+/// any more.
+#[tokio::test]
+async fn a_static_member_gives_way_to_another_of_its_name() {
+    let bed = bed("group fenced").await;
+    let mut older = join(&bed, Some("one"));
+    assert_eq!(assigned(&mut older).await, [0, 1, 2]);
+    let mut newer = join(&bed, Some("one"));
+    assert_eq!(assigned(&mut newer).await, [0, 1, 2]);
+    let deadline = Instant::now() + PATIENCE;
+    let error = loop {
+        assert!(Instant::now() < deadline);
+        match older.next(100, TICK).await {
+            Ok(GroupEvent::Records(records)) => assert!(records.is_empty()),
+            Ok(change) => panic!("{change:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        error.is_replaced() && !error.is_transient(),
+        "waiting does not bring it back: {error:?}"
+    );
+    older.close().await;
+    newer.close().await;
 }

@@ -18,6 +18,7 @@ use platform_projector::{
 };
 use platform_testkit::eventually;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Counts how often each press was applied. Deliberately without a guard, so
 /// that a row applied twice shows.
@@ -212,6 +213,27 @@ async fn members_come_and_go_and_every_press_counts_once() {
     }
     has_rows(&bed, 1_800).await;
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_of_two_with_one_name_ends() {
+    let mut bed = bed("named").await;
+    bed.settings.kafka.instance_id = Some("one".to_owned());
+    let older = run_projection(projection(&bed), bed.deps(), CancellationToken::new());
+    let older = tokio::spawn(older);
+    bed.press("a", 0..10).await;
+    has_rows(&bed, 10).await;
+
+    let newer = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let ended = tokio::time::timeout(PATIENCE, older).await.unwrap();
+    let error = ended.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, platform_projector::Error::Log(why) if why.is_replaced()),
+        "{error:?}"
+    );
+    bed.press("a", 10..20).await;
+    has_rows(&bed, 20).await;
+    newer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

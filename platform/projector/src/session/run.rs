@@ -69,6 +69,8 @@ pub(crate) struct Session<W: World, R> {
     ready: bool,
     /// The consumer is of no use any more.
     rejoin: bool,
+    /// Another process has this one's place in the group.
+    replaced: Option<platform_log::Error>,
     wait: Duration,
     retry_at: Duration,
     checked_at: Duration,
@@ -132,6 +134,7 @@ impl<W: World, R: Role> Session<W, R> {
             joined: false,
             ready: false,
             rejoin: false,
+            replaced: None,
             wait: FIRST_WAIT,
             retry_at: now,
             checked_at: now,
@@ -151,6 +154,9 @@ impl<W: World, R: Role> Session<W, R> {
             if let Err(halt) = self.step(shutdown).await {
                 self.let_go(halt).await;
             }
+            if let Some(error) = self.replaced.take() {
+                return self.give_way(error).await;
+            }
         }
         self.role.drain().await;
         if let Ok(committed) = self.role.tick().await {
@@ -160,6 +166,18 @@ impl<W: World, R: Role> Session<W, R> {
         self.consumer.close().await;
         info!(runner.name = self.options.name, "runner stopped");
         Ok(())
+    }
+
+    /// Two under one name would push each other out for ever, so the older one
+    /// ends, and what it had in hand is the other's to do.
+    async fn give_way(self, error: platform_log::Error) -> Result<(), Error> {
+        self.world
+            .readiness()
+            .not_ready("another process joined the group under the same instance id");
+        self.options.show_ready(false);
+        self.options.show_owned(0);
+        self.consumer.close().await;
+        Err(error.into())
     }
 
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<(), Halt> {
@@ -173,6 +191,10 @@ impl<W: World, R: Role> Session<W, R> {
             () = shutdown.cancelled() => return Ok(()),
             event = self.consumer.next(wants.max(1), longest_wait) => match event {
                 Ok(event) => event,
+                Err(error) if error.is_replaced() => {
+                    self.replaced = Some(error);
+                    return Ok(());
+                }
                 Err(error) => {
                     self.rejoin = !error.is_transient();
                     return Err(error.into());
