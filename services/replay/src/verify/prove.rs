@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use domain_delivery::{AuthMethod, DeliveryAccepted};
-use domain_kernel::{CorrelationId, Metadata};
+use domain_kernel::{CorrelationId, Metadata, TenantId};
 use domain_registry::ResourceKind;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use platform_vault::Vault;
@@ -9,16 +9,20 @@ use platform_webhooks::{Presented, Verifier};
 use projections_registry_view::secret_context;
 use sha2::{Digest, Sha256};
 
-use super::sources::{SourceHistory, SourceVersion};
+use super::batch;
+use super::sources::{SourceHistory, SourceVersion, signs};
 
 /// What stands behind a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// A secret explains the signature.
     Signature,
-    /// The sender signed nothing, or more than this; the body is the one whose
-    /// digest was recorded.
-    Digest,
+    /// The source's scheme signs nothing; the body is the one whose digest was
+    /// recorded.
+    Unsigned,
+    /// The signature is over a batch that is not there as a whole; of the part
+    /// only the digest was compared.
+    BatchDigest,
 }
 
 /// Why a delivery could not be proven.
@@ -28,6 +32,19 @@ pub enum Unproven {
     Body,
     #[error("the correlation id is not that of its source and delivery id")]
     Correlation,
+    #[error("the registry's log has no such source, or not in this version, or not of this tenant")]
+    UnknownVersion,
+    #[error(
+        "it is recorded under scheme {recorded}, which the registry's log does not say of the source"
+    )]
+    OtherScheme { recorded: String },
+    #[error("it is recorded as let in by {recorded}, and its source's scheme is {scheme}")]
+    OtherMethod {
+        recorded: &'static str,
+        scheme: String,
+    },
+    #[error("it is recorded as unsigned, and its source had a scheme that signs at that time")]
+    NotInForce,
     #[error("it names no key")]
     NoKeyId,
     #[error("no version of the source on the log has this key")]
@@ -50,6 +67,22 @@ pub enum Unproven {
         found: String,
         recorded: String,
     },
+    #[error("it is recorded as part of a batch and cannot be one: {0}")]
+    NoPart(&'static str),
+    #[error("it is recorded as all that was in a batch, and the batch's digest is not over it")]
+    NotTheWhole,
+    #[error("another body is recorded for the same event of the batch")]
+    OtherPart,
+}
+
+/// What a signature has to stand for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    pub(crate) body: &'a [u8],
+    /// Lowercase hexadecimal.
+    pub(crate) body_sha256: &'a str,
+    /// None where the id that was signed is not recorded.
+    pub(crate) delivery_id: Option<&'a str>,
 }
 
 /// Proves deliveries, each key opened once.
@@ -69,11 +102,14 @@ impl Prover {
         }
     }
 
+    /// Which proof it needs is what the registry's log says of its source: what
+    /// the record says of itself is what is in question. None of a part of a
+    /// batch, which is proven with the others.
     pub(crate) fn prove(
         &mut self,
         meta: &Metadata,
         delivery: &DeliveryAccepted,
-    ) -> Result<Proof, Unproven> {
+    ) -> Result<Option<Proof>, Unproven> {
         if hex::encode(Sha256::digest(&delivery.body)) != delivery.body_sha256 {
             return Err(Unproven::Body);
         }
@@ -82,30 +118,56 @@ impl Prover {
         {
             return Err(Unproven::Correlation);
         }
-        // Of a batch the signature stands for the whole, of which this is a part.
-        let of_batch = delivery
-            .signed_headers
-            .iter()
-            .any(|(name, _)| name == "mesh-batch-sha256");
-        if of_batch || matches!(delivery.auth, AuthMethod::Bearer | AuthMethod::Mtls) {
-            return Ok(Proof::Digest);
-        }
         let key_id = delivery.key_id.as_deref().ok_or(Unproven::NoKeyId)?;
-        // Of what was recorded without a version, any may be the one.
+        let mut versions = candidates(&self.sources, &meta.tenant, delivery)?;
+        let signs = signs(&delivery.scheme);
+        let let_in = matches!(delivery.auth, AuthMethod::Bearer | AuthMethod::Mtls);
+        if signs == let_in || (!signs && delivery.auth.as_str() != delivery.scheme) {
+            return Err(Unproven::OtherMethod {
+                recorded: delivery.auth.as_str(),
+                scheme: delivery.scheme.clone(),
+            });
+        }
+        versions.retain(|version| version.has_key(key_id));
+        if versions.is_empty() {
+            return Err(Unproven::UnknownKey);
+        }
+        if !signs {
+            let in_force = versions.into_iter().any(|version| {
+                self.sources
+                    .unsigned_at(&delivery.source_id, version, meta.at)
+            });
+            return if in_force {
+                Ok(Some(Proof::Unsigned))
+            } else {
+                Err(Unproven::NotInForce)
+            };
+        }
+        if batch::is_part(delivery) {
+            return Ok(None);
+        }
+        let signed = Signed {
+            body: &delivery.body,
+            body_sha256: &delivery.body_sha256,
+            delivery_id: Some(&delivery.delivery_id),
+        };
+        self.signature(&meta.tenant, delivery, signed)?;
+        Ok(Some(Proof::Signature))
+    }
+
+    /// Whether the key that `delivery` names explains its signature over `signed`.
+    pub(crate) fn signature(
+        &mut self,
+        tenant: &TenantId,
+        delivery: &DeliveryAccepted,
+        signed: Signed<'_>,
+    ) -> Result<(), Unproven> {
+        let key_id = delivery.key_id.as_deref().ok_or(Unproven::NoKeyId)?;
+        // Of what was recorded without a version, any may be the one: whichever
+        // it was, nobody without its secret could sign.
         let mut why = Unproven::UnknownKey;
-        let versions = self.sources.of(&delivery.source_id);
-        for version in versions.iter().rev() {
-            let fits = version.tenant == meta.tenant
-                && version.source.scheme == delivery.scheme
-                && delivery
-                    .source_version
-                    .is_none_or(|recorded| recorded == version.version)
-                && version
-                    .source
-                    .secrets
-                    .iter()
-                    .any(|secret| secret.id == key_id);
-            if !fits {
+        for version in candidates(&self.sources, tenant, delivery)? {
+            if !version.has_key(key_id) {
                 continue;
             }
             let place = (
@@ -115,18 +177,51 @@ impl Prover {
             );
             let verifier = match self.opened.get(&place) {
                 Some(verifier) => verifier,
-                None => {
-                    let verifier = open(&self.vault, version, &delivery.source_id, key_id)?;
-                    self.opened.entry(place).or_insert(verifier)
-                }
+                None => match open(&self.vault, version, &delivery.source_id, key_id) {
+                    Ok(verifier) => self.opened.entry(place).or_insert(verifier),
+                    Err(unproven) => {
+                        why = unproven;
+                        continue;
+                    }
+                },
             };
-            match check(verifier, delivery) {
-                Ok(()) => return Ok(Proof::Signature),
+            match check(verifier, delivery, signed) {
+                Ok(()) => return Ok(()),
                 Err(unproven) => why = unproven,
             }
         }
         Err(why)
     }
+}
+
+/// The versions of the source that may have checked it, the newest first: the
+/// one that was recorded, or each of the scheme where none was.
+fn candidates<'a>(
+    sources: &'a SourceHistory,
+    tenant: &TenantId,
+    delivery: &DeliveryAccepted,
+) -> Result<Vec<&'a SourceVersion>, Unproven> {
+    let mut versions: Vec<_> = sources
+        .of(&delivery.source_id)
+        .iter()
+        .rev()
+        .filter(|version| {
+            version.tenant == *tenant
+                && delivery
+                    .source_version
+                    .is_none_or(|recorded| recorded == version.version)
+        })
+        .collect();
+    if versions.is_empty() {
+        return Err(Unproven::UnknownVersion);
+    }
+    versions.retain(|version| version.source.scheme == delivery.scheme);
+    if versions.is_empty() {
+        return Err(Unproven::OtherScheme {
+            recorded: delivery.scheme.clone(),
+        });
+    }
+    Ok(versions)
 }
 
 /// The one key, whatever its window: it counted when the delivery came in.
@@ -154,7 +249,11 @@ fn open(
     Ok(verifier)
 }
 
-fn check(verifier: &Verifier, delivery: &DeliveryAccepted) -> Result<(), Unproven> {
+fn check(
+    verifier: &Verifier,
+    delivery: &DeliveryAccepted,
+    signed: Signed<'_>,
+) -> Result<(), Unproven> {
     if verifier.signs_uri() && delivery.request.is_none() {
         return Err(Unproven::NoUri);
     }
@@ -169,8 +268,8 @@ fn check(verifier: &Verifier, delivery: &DeliveryAccepted) -> Result<(), Unprove
         method: request.map_or("POST", |line| line.method.as_str()),
         uri: request.map_or("", |line| line.uri.as_str()),
         headers: &headers,
-        body: &delivery.body,
-        body_sha256: &delivery.body_sha256,
+        body: signed.body,
+        body_sha256: signed.body_sha256,
         now: domain_kernel::Timestamp::from_millis(0),
         // It was fresh when it came in; now only the signature is asked for.
         tolerance_seconds: None,
@@ -179,11 +278,12 @@ fn check(verifier: &Verifier, delivery: &DeliveryAccepted) -> Result<(), Unprove
     let authentic = verifier
         .authenticate(&presented)
         .map_err(|refused| Unproven::Signature(refused.detail))?;
+    let found_id = authentic.delivery_id.as_str();
     for (what, found, recorded) in [
         (
             "the delivery id",
-            authentic.delivery_id.as_str(),
-            delivery.delivery_id.as_str(),
+            found_id,
+            signed.delivery_id.unwrap_or(found_id),
         ),
         (
             "the method",

@@ -1,12 +1,17 @@
 use std::collections::HashMap;
 
-use domain_kernel::{Codec, TenantId};
+use domain_kernel::{Codec, TenantId, Timestamp};
 use domain_registry::{RegistryEvent, Resource, Source};
 use platform_config::Kafka;
 use platform_log::{Decoder, PartitionReader, SchemaRegistry};
+use platform_webhooks::Scheme;
 use schemas::Registry;
 
 use crate::Error;
+
+/// How long after a source was changed a gateway may still go by the version
+/// before, and how far the clocks of two machines may be apart. Milliseconds.
+const LAG: i64 = 10 * 60 * 1_000;
 
 /// Every version of every source there ever was.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub(crate) struct SourceHistory {
 pub(crate) struct SourceVersion {
     pub(crate) version: u64,
     pub(crate) tenant: TenantId,
+    /// When it was registered.
+    pub(crate) at: Timestamp,
     pub(crate) source: Source,
 }
 
@@ -46,6 +53,7 @@ impl SourceHistory {
                 SourceVersion {
                     version: recorded.meta.version,
                     tenant: defined.tenant,
+                    at: recorded.meta.at,
                     source,
                 },
             );
@@ -67,4 +75,32 @@ impl SourceHistory {
     pub(crate) fn of(&self, source_id: &str) -> &[SourceVersion] {
         self.versions.get(source_id).map_or(&[], Vec::as_slice)
     }
+
+    /// Whether `version`, which signs nothing, can have let something in at `at`:
+    /// nobody may go back to it after the source began to sign.
+    pub(crate) fn unsigned_at(
+        &self,
+        source_id: &str,
+        version: &SourceVersion,
+        at: Timestamp,
+    ) -> bool {
+        let signed_since = self.of(source_id).iter().any(|later| {
+            later.version > version.version
+                && signs(&later.source.scheme)
+                && later.at.plus_millis(LAG) < at
+        });
+        version.at <= at.plus_millis(LAG) && !signed_since
+    }
+}
+
+impl SourceVersion {
+    pub(crate) fn has_key(&self, key_id: &str) -> bool {
+        self.source.secrets.iter().any(|secret| secret.id == key_id)
+    }
+}
+
+/// Whether a delivery under this scheme has a signature. What this version does
+/// not know is held to one.
+pub(crate) fn signs(scheme: &str) -> bool {
+    !matches!(scheme.parse(), Ok(Scheme::Bearer | Scheme::Mtls))
 }

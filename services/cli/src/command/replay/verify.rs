@@ -48,11 +48,7 @@ pub(super) async fn run(settings: &Settings, deliveries: Deliveries) -> anyhow::
     if json {
         writeln!(out, "{}", serde_json::to_string(&found)?)?;
     } else {
-        writeln!(
-            out,
-            "{} deliveries: {} proven by their signature, {} unsigned with the right digest, {} failed",
-            found.deliveries, found.proven, found.unsigned, found.failed
-        )?;
+        writeln!(out, "{found}")?;
     }
     drop(out);
     anyhow::ensure!(
