@@ -153,7 +153,7 @@ pub(crate) async fn run_pipeline(part: Part, threads: usize, count: usize) -> an
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    _child: Child,
+    child: Child,
 }
 
 impl Server {
@@ -172,10 +172,14 @@ impl Server {
             said.as_deref() == Some(READY),
             "the server ended; it says why under target/bench/logs: {arguments:?}"
         );
-        Ok(Self {
-            address,
-            _child: child,
-        })
+        Ok(Self { address, child })
+    }
+}
+
+impl Server {
+    /// Ends it with SIGKILL.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
     }
 }
 

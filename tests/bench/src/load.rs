@@ -13,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 /// Answers longer than that are not ours.
@@ -87,6 +88,80 @@ pub(crate) async fn open(
     per_second: f64,
 ) -> anyhow::Result<Answers> {
     run(address, requests, connections, Some(per_second)).await
+}
+
+/// Sends as [`closed`] does until the server is gone, and tells `enough` when that
+/// many were accepted. Answers which of the requests were, and when it was told.
+pub(crate) async fn until_gone(
+    address: SocketAddr,
+    requests: Arc<Vec<Bytes>>,
+    connections: usize,
+    enough: (usize, oneshot::Sender<()>),
+) -> anyhow::Result<(Vec<usize>, Duration)> {
+    let (wanted, told) = enough;
+    let begun = Instant::now();
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async move {
+            let (next, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+            let mut tasks = JoinSet::new();
+            for _ in 0..connections {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                let (requests, next, done) = (requests.clone(), next.clone(), done.clone());
+                tasks.spawn(send_until_gone(stream, requests, next, done));
+            }
+            let mut reached = Duration::ZERO;
+            let mut accepted = Vec::new();
+            let mut told = Some(told);
+            loop {
+                tokio::select! {
+                    permits = done.acquire_many(u32::try_from(wanted)?), if told.is_some() => {
+                        permits?.forget();
+                        reached = begun.elapsed();
+                        let _ = told.take().map(|told| told.send(()));
+                    }
+                    ended = tasks.join_next() => match ended {
+                        Some(ended) => accepted.extend(ended?),
+                        None => break,
+                    }
+                }
+            }
+            ensure!(told.is_none(), "it was gone before {wanted} were accepted");
+            Ok((accepted, reached))
+        })
+    })
+    .await?
+}
+
+/// The requests that were answered with 202, until the connection breaks.
+async fn send_until_gone(
+    mut stream: TcpStream,
+    requests: Arc<Vec<Bytes>>,
+    next: Arc<AtomicUsize>,
+    done: Arc<Semaphore>,
+) -> Vec<usize> {
+    let mut accepted = Vec::new();
+    let mut buffer = Vec::with_capacity(4_096);
+    loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let Some(request) = requests.get(at) else {
+            return accepted;
+        };
+        if stream.write_all(request).await.is_err() {
+            return accepted;
+        }
+        match answer(&mut stream, &mut buffer).await {
+            Ok(answer) if answer.status == 202 => {
+                accepted.push(at);
+                done.add_permits(1);
+            }
+            Ok(_) => {}
+            Err(_) => return accepted,
+        }
+    }
 }
 
 async fn run(

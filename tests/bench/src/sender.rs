@@ -114,13 +114,17 @@ fn ready(path: &str, headers: &[(&'static str, String)], body: &str) -> Bytes {
     post(path, &headers, body.as_bytes())
 }
 
+pub(crate) fn delivery_id(number: usize) -> String {
+    format!("msg_{number}")
+}
+
 /// Deliveries ready to be sent.
 pub(crate) fn requests(numbers: Range<usize>) -> anyhow::Result<Vec<Bytes>> {
     let path = format!("/hooks/{SOURCE}");
     numbers
         .map(|n| {
             let body = fixtures::ticket(n);
-            let headers = signed(format!("msg_{n}"), "application/json", &body)?;
+            let headers = signed(delivery_id(n), "application/json", &body)?;
             Ok(ready(&path, &headers, &body))
         })
         .collect()

@@ -114,8 +114,13 @@ impl<'a> Ground<'a> {
         ))
     }
 
+    /// The numbers that the next fresh requests begin with.
+    pub(super) fn next(&self) -> usize {
+        self.sent.get()
+    }
+
     /// The ids of the deliveries on the log.
-    async fn delivered(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn delivered(&self) -> anyhow::Result<Vec<String>> {
         let there = usize::try_from(self.bed.records_on(TOPIC).await?)?;
         let kafka = &self.bed.settings.kafka;
         let from = (0..i32::try_from(kafka.partitions)?).map(|partition| (partition, -1));

@@ -1,14 +1,19 @@
 //! The gateway under load, against what its parts could do alone.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use anyhow::ensure;
+use tokio::sync::oneshot;
 
 use super::ground::{CONNECTIONS, Ground};
 use crate::Bench;
 use crate::child::Server;
 use crate::harness::{Goal, Row, in_turns, median, quantile, readable};
-use crate::load::{Answers, closed, open};
+use crate::load::{Answers, closed, open, until_gone};
 use crate::pipeline::{Pipeline, events_per_second};
-use std::sync::Arc;
+use crate::sender::delivery_id;
 
 /// Senders of an open loop: more than the gateway admits at once, so that it is
 /// the gateway and not the senders that holds back.
@@ -43,7 +48,7 @@ async fn against_the_limit(ground: &Ground<'_>) -> anyhow::Result<Row> {
     let bare = ground.bare().await?;
     let pipeline = Arc::new(Pipeline::new(&ground.bed)?);
     let count = ground.count();
-    let parts = std::cell::RefCell::new([const { Vec::new() }; 3]);
+    let parts = RefCell::new([const { Vec::new() }; 3]);
     let limit = async || {
         let h = closed(echo.address, ground.fresh(count)?, CONNECTIONS).await?;
         ensure!(
@@ -190,13 +195,74 @@ pub(crate) async fn latency(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     Ok(found)
 }
 
+/// The gateway killed at full load: whatever it had answered with 202 is on the
+/// log. As a ratio, that it was at full load until then.
+pub(crate) async fn killed(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let ground = Ground::new(bench, "killed").await?;
+    let whole = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
+    whole().await?;
+    let told = RefCell::new(HashSet::new());
+    let kills = Cell::new(0);
+    let until_killed = async || {
+        let mut gateway = Server::start(&ground.bed, &["gateway"]).await?;
+        let (from, count) = (ground.next(), ground.count());
+        let requests = ground.fresh(count)?;
+        let (enough, reached) = oneshot::channel();
+        let enough = (count / 2, enough);
+        let sending = until_gone(gateway.address, requests, CONNECTIONS, enough);
+        let killing = async {
+            // Not reached when the senders end before, who say so themselves.
+            let _ = reached.await;
+            gateway.kill().await
+        };
+        let (sent, killed) = tokio::join!(sending, killing);
+        killed?;
+        let (accepted, elapsed) = sent?;
+        ensure!(accepted.len() < count, "it was killed too late");
+        kills.set(kills.get() + 1);
+        told.borrow_mut()
+            .extend(accepted.into_iter().map(|at| delivery_id(from + at)));
+        anyhow::Ok((count / 2) as f64 / elapsed.as_secs_f64())
+    };
+    let pairs = in_turns("deliveries/s", bench.rounds, whole, until_killed).await?;
+    let on_the_log = ground.delivered().await?;
+    let different: HashSet<&str> = on_the_log.iter().map(String::as_str).collect();
+    ensure!(different.len() == on_the_log.len(), "some are there twice");
+    let (told, kills) = (told.into_inner(), kills.get());
+    let lost = told
+        .iter()
+        .filter(|id| !different.contains(id.as_str()))
+        .count();
+    ensure!(
+        lost == 0,
+        "{lost} of {} were answered with 202 and are not on the log",
+        told.len()
+    );
+    let untold = on_the_log.len() - told.len() - ground.accepted.get();
+    ensure!(
+        untold <= kills * CONNECTIONS,
+        "{untold} are on the log that nobody was told of"
+    );
+    let row = Row::new(
+        "G1-killed",
+        "the gateway until it is killed (SIGKILL) at full load ÷ the same one left alone",
+        Goal::Shown,
+        &pairs,
+        format!(
+            "{} answered with 202 by {kills} gateways that were killed, all of them on the log, none twice; {untold} more whose answer was still to come",
+            told.len()
+        ),
+    )?;
+    Ok(vec![row])
+}
+
 /// S2: twice the load that saturates it, against the best it can do.
 pub(crate) async fn overload(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let ground = Ground::new(bench, "overload").await?;
     let gateway = ground.gateway.address;
-    let peak = std::cell::Cell::new(ground.deliver(gateway).await?.rate());
-    let shed = std::cell::Cell::new(0);
-    let slow = std::cell::RefCell::new(Vec::new());
+    let peak = Cell::new(ground.deliver(gateway).await?.rate());
+    let shed = Cell::new(0);
+    let slow = RefCell::new(Vec::new());
     let peer = async || {
         let rate = ground.deliver(gateway).await?.rate();
         peak.set(rate);

@@ -45,6 +45,10 @@ pub(crate) const SETS: &[Set] = &[
         measure: |bench| Box::pin(ingest::latency(bench)),
     },
     Set {
+        ids: &["G1-killed"],
+        measure: |bench| Box::pin(ingest::killed(bench)),
+    },
+    Set {
         ids: &["G1-convoy"],
         measure: |bench| Box::pin(convoy::convoy(bench)),
     },
