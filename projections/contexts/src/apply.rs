@@ -71,16 +71,36 @@ const MERGED: Table<MergeRow> = Table {
     on_conflict: "DO NOTHING",
 };
 
+/// Rows of each table.
+#[derive(Default)]
+struct Rows {
+    shared: Vec<SharedRow>,
+    merged: Vec<MergeRow>,
+}
+
+impl Rows {
+    fn of(changes: Vec<Change>) -> Self {
+        let mut rows = Self::default();
+        for change in changes {
+            match change {
+                Change::Shared(row) => rows.shared.push(row),
+                Change::Merged(row) => rows.merged.push(row),
+            }
+        }
+        rows
+    }
+}
+
 /// Adds the rows that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
-    let mut shared = Vec::new();
-    let mut merged = Vec::new();
-    for change in changes {
-        match change {
-            Change::Shared(row) => shared.push(row),
-            Change::Merged(row) => merged.push(row),
-        }
-    }
-    SHARED.append(tx, &shared).await?;
-    MERGED.append(tx, &merged).await
+    let rows = Rows::of(changes);
+    SHARED.append(tx, &rows.shared).await?;
+    MERGED.append(tx, &rows.merged).await
+}
+
+/// Adds rows to tables that have no keys yet.
+pub(crate) async fn bulk(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let rows = Rows::of(changes);
+    SHARED.copy(tx, &rows.shared).await?;
+    MERGED.copy(tx, &rows.merged).await
 }

@@ -70,6 +70,14 @@ impl PgProjection for ContextsProjection {
         &["shared", "merged"]
     }
 
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), tokio_postgres::Error> {
+        apply::bulk(tx, changes).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'shared' || ROW(context_id, event_id, tenant, correlation, space, kind, subject, delivery,
                 source_id, content, content_sha256, text, model_digest, neighbour_id, neighbour_cosine,

@@ -1,114 +1,100 @@
 use platform_postgres::{
-    column,
-    tokio_postgres::{Error, Transaction},
+    Table,
+    tokio_postgres::{Error, Transaction, types::Type},
 };
 
 use crate::project::{CancellationRow, Change, OutcomeRow, RequestRow};
 
-const REQUEST: &str = "
-    INSERT INTO request
-        (effect_id, event_id, tenant, correlation, recorded_at, workflow_id, step, compensation,
-         connector_id, operation, object, id_property, external_id, properties, deadline)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[], $6::uuid[], $7::text[],
-        $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-        $15::timestamptz[])
-    ON CONFLICT DO NOTHING";
+const REQUEST: Table<RequestRow> = Table {
+    name: "request",
+    columns: &[
+        ("effect_id", Type::UUID, |row| &row.key.effect_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("tenant", Type::TEXT, |row| &row.key.tenant),
+        ("correlation", Type::UUID, |row| &row.key.correlation),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("workflow_id", Type::UUID, |row| &row.workflow_id),
+        ("step", Type::TEXT, |row| &row.step),
+        ("compensation", Type::BOOL, |row| &row.compensation),
+        ("connector_id", Type::TEXT, |row| &row.connector_id),
+        ("operation", Type::TEXT, |row| &row.operation),
+        ("object", Type::TEXT, |row| &row.object),
+        ("id_property", Type::TEXT, |row| &row.id_property),
+        ("external_id", Type::TEXT, |row| &row.external_id),
+        ("properties", Type::TEXT, |row| &row.properties),
+        ("deadline", Type::TIMESTAMPTZ, |row| &row.deadline),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const CANCEL: &str = "
-    INSERT INTO cancellation (effect_id, event_id, recorded_at, reason)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[])
-    ON CONFLICT DO NOTHING";
+const CANCEL: Table<CancellationRow> = Table {
+    name: "cancellation",
+    columns: &[
+        ("effect_id", Type::UUID, |row| &row.key.effect_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("reason", Type::TEXT, |row| &row.reason),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const OUTCOME: &str = "
-    INSERT INTO outcome
-        (effect_id, event_id, tenant, correlation, recorded_at, version, kind, attempt, remote_id,
-         remote_version, properties_sha256, code, reason, found)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timestamptz[], $6::int8[], $7::text[],
-        $8::int8[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[])
-    ON CONFLICT DO NOTHING";
+const OUTCOME: Table<OutcomeRow> = Table {
+    name: "outcome",
+    columns: &[
+        ("effect_id", Type::UUID, |row| &row.key.effect_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("tenant", Type::TEXT, |row| &row.key.tenant),
+        ("correlation", Type::UUID, |row| &row.key.correlation),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("version", Type::INT8, |row| &row.version),
+        ("kind", Type::TEXT, |row| &row.kind),
+        ("attempt", Type::INT8, |row| &row.attempt),
+        ("remote_id", Type::TEXT, |row| &row.remote_id),
+        ("remote_version", Type::TEXT, |row| &row.remote_version),
+        ("properties_sha256", Type::TEXT, |row| {
+            &row.properties_sha256
+        }),
+        ("code", Type::TEXT, |row| &row.code),
+        ("reason", Type::TEXT, |row| &row.reason),
+        ("found", Type::BOOL, |row| &row.found),
+    ],
+    on_conflict: "DO NOTHING",
+};
+
+/// Rows of each table.
+#[derive(Default)]
+struct Rows {
+    requests: Vec<RequestRow>,
+    cancellations: Vec<CancellationRow>,
+    outcomes: Vec<OutcomeRow>,
+}
+
+impl Rows {
+    fn of(changes: Vec<Change>) -> Self {
+        let mut rows = Self::default();
+        for change in changes {
+            match change {
+                Change::Requested(row) => rows.requests.push(row),
+                Change::Cancelled(row) => rows.cancellations.push(row),
+                Change::Outcome(row) => rows.outcomes.push(row),
+            }
+        }
+        rows
+    }
+}
 
 /// Adds the rows that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
-    let mut requests = Vec::new();
-    let mut cancellations = Vec::new();
-    let mut outcomes = Vec::new();
-    for change in changes {
-        match change {
-            Change::Requested(row) => requests.push(row),
-            Change::Cancelled(row) => cancellations.push(row),
-            Change::Outcome(row) => outcomes.push(row),
-        }
-    }
-    if !requests.is_empty() {
-        request(tx, &requests).await?;
-    }
-    if !cancellations.is_empty() {
-        cancel(tx, &cancellations).await?;
-    }
-    if !outcomes.is_empty() {
-        outcome(tx, &outcomes).await?;
-    }
-    Ok(())
+    let rows = Rows::of(changes);
+    REQUEST.append(tx, &rows.requests).await?;
+    CANCEL.append(tx, &rows.cancellations).await?;
+    OUTCOME.append(tx, &rows.outcomes).await
 }
 
-async fn request(tx: &Transaction<'_>, rows: &[RequestRow]) -> Result<u64, Error> {
-    tx.execute(
-        REQUEST,
-        &[
-            &column(rows, |row| row.key.effect_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.tenant.as_str()),
-            &column(rows, |row| row.key.correlation),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.workflow_id),
-            &column(rows, |row| row.step.as_str()),
-            &column(rows, |row| row.compensation),
-            &column(rows, |row| row.connector_id.as_str()),
-            &column(rows, |row| row.operation),
-            &column(rows, |row| row.object.as_str()),
-            &column(rows, |row| row.id_property.as_str()),
-            &column(rows, |row| row.external_id.as_str()),
-            &column(rows, |row| row.properties.as_str()),
-            &column(rows, |row| row.deadline),
-        ],
-    )
-    .await
-}
-
-async fn cancel(tx: &Transaction<'_>, rows: &[CancellationRow]) -> Result<u64, Error> {
-    tx.execute(
-        CANCEL,
-        &[
-            &column(rows, |row| row.key.effect_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.reason.as_str()),
-        ],
-    )
-    .await
-}
-
-async fn outcome(tx: &Transaction<'_>, rows: &[OutcomeRow]) -> Result<u64, Error> {
-    tx.execute(
-        OUTCOME,
-        &[
-            &column(rows, |row| row.key.effect_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.tenant.as_str()),
-            &column(rows, |row| row.key.correlation),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.version),
-            &column(rows, |row| row.kind),
-            &column(rows, |row| row.attempt),
-            &column(rows, |row| row.remote_id.as_deref()),
-            &column(rows, |row| row.remote_version.as_deref()),
-            &column(rows, |row| row.properties_sha256.as_deref()),
-            &column(rows, |row| row.code.as_deref()),
-            &column(rows, |row| row.reason.as_deref()),
-            &column(rows, |row| row.found),
-        ],
-    )
-    .await
+/// Adds rows to tables that have no keys yet.
+pub(crate) async fn bulk(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let rows = Rows::of(changes);
+    REQUEST.copy(tx, &rows.requests).await?;
+    CANCEL.copy(tx, &rows.cancellations).await?;
+    OUTCOME.copy(tx, &rows.outcomes).await
 }

@@ -75,6 +75,14 @@ impl PgProjection for EffectsProjection {
         &["request", "cancellation", "outcome"]
     }
 
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), tokio_postgres::Error> {
+        apply::bulk(tx, changes).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'request' || ROW(effect_id, event_id, tenant, correlation, workflow_id, step, compensation,
                 connector_id, operation, object, id_property, external_id, properties,

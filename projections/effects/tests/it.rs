@@ -10,7 +10,7 @@ use domain_effect::{
 use domain_kernel::{EffectId, Json, Recorded, Timestamp, WorkflowId};
 use projections_effects::{EffectsProjection, by_correlation, by_id, outcomes};
 use schemas::{Effects, Outcomes};
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn id(name: &str) -> EffectId {
     EffectId::derive(&[name])
@@ -99,14 +99,12 @@ fn way_of_an_unknown_one() -> [Recorded<EffectEvent>; 4] {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_shows_the_last_that_is_known_of_it() {
-    let mesh = Mesh::new("effects").await;
-    let failed = outcome(
-        "failed",
+fn failed(name: &str) -> Recorded<EffectEvent> {
+    outcome(
+        name,
         2,
         EffectEvent::Failed(EffectFailed {
-            effect_id: id("failed"),
+            effect_id: id(name),
             workflow_id: workflow_id(),
             step: "crm".to_owned(),
             compensation: false,
@@ -114,26 +112,38 @@ async fn a_write_shows_the_last_that_is_known_of_it() {
             code: "rejected".to_owned(),
             reason: "400".to_owned(),
         }),
-    );
-    let cancelled = recorded(
-        "cancelled request",
+    )
+}
+
+fn cancelled(name: &str) -> Recorded<EffectRequest> {
+    recorded(
+        &format!("{name} request"),
         2,
         EffectRequest::Cancelled(EffectCancelled {
-            effect_id: id("cancelled"),
+            effect_id: id(name),
             workflow_id: workflow_id(),
             step: "crm".to_owned(),
             connector_id: "crm".to_owned(),
             object: "tickets".to_owned(),
-            external_id: "cancelled".to_owned(),
+            external_id: name.to_owned(),
             reason: "deadline".to_owned(),
         }),
-    );
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_shows_the_last_that_is_known_of_it() {
+    let mesh = Mesh::new("effects").await;
     let mut requests = ["unknown", "failed", "cancelled", "waiting", "tried"]
         .map(requested)
         .to_vec();
-    requests.push(cancelled);
+    requests.push(cancelled("cancelled"));
     let mut answers = way_of_an_unknown_one().to_vec();
-    answers.extend([attempted("failed", 1, 3), failed, attempted("tried", 1, 1)]);
+    answers.extend([
+        attempted("failed", 1, 3),
+        failed("failed"),
+        attempted("tried", 1, 1),
+    ]);
     let encode = |requests: &[Recorded<_>], answers: &[Recorded<_>]| {
         let answers = answers.iter().map(|event| mesh.record::<Outcomes>(event));
         let requests = requests.iter().map(|event| mesh.record::<Effects>(event));
@@ -161,4 +171,21 @@ async fn a_write_shows_the_last_that_is_known_of_it() {
     assert_eq!(kinds, ["attempted", "unknown", "reconciled", "confirmed"]);
     let all = by_correlation(&mesh.pool, correlation()).await.unwrap();
     assert_eq!(all.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("effects_many").await;
+    let records = (0..MANY)
+        .flat_map(|n| {
+            let name = n.to_string();
+            let requests = [requested(&name), cancelled(&name)];
+            let outcomes = [attempted(&name, 1, 1), failed(&name)];
+            let requests = requests.map(|event| mesh.record::<Effects>(&event));
+            let outcomes = outcomes.map(|event| mesh.record::<Outcomes>(&event));
+            requests.into_iter().chain(outcomes)
+        })
+        .collect();
+    mesh.few_or_many_give_the_same_rows(EffectsProjection::new, records)
+        .await;
 }

@@ -1,134 +1,110 @@
 use platform_postgres::{
-    column,
-    tokio_postgres::{Error, Transaction},
+    Table,
+    tokio_postgres::{Error, Transaction, types::Type},
 };
 
 use crate::project::{CancellationRow, Change, EndingRow, RequestRow, StartRow};
 
-const REQUEST: &str = "
-    INSERT INTO request
-        (execution_id, event_id, recorded_at, tenant, correlation, workflow_id, step, compensation,
-         agent_id, tool, arguments, space, subject, deadline)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
-        $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::timestamptz[])
-    ON CONFLICT DO NOTHING";
+const REQUEST: Table<RequestRow> = Table {
+    name: "request",
+    columns: &[
+        ("execution_id", Type::UUID, |row| &row.key.execution_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("tenant", Type::TEXT, |row| &row.tenant),
+        ("correlation", Type::UUID, |row| &row.correlation),
+        ("workflow_id", Type::UUID, |row| &row.workflow_id),
+        ("step", Type::TEXT, |row| &row.step),
+        ("compensation", Type::BOOL, |row| &row.compensation),
+        ("agent_id", Type::TEXT, |row| &row.agent_id),
+        ("tool", Type::TEXT, |row| &row.tool),
+        ("arguments", Type::TEXT, |row| &row.arguments),
+        ("space", Type::TEXT, |row| &row.space),
+        ("subject", Type::TEXT, |row| &row.subject),
+        ("deadline", Type::TIMESTAMPTZ, |row| &row.deadline),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const CANCEL: &str = "
-    INSERT INTO cancellation (execution_id, event_id, recorded_at, reason)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[])
-    ON CONFLICT DO NOTHING";
+const CANCEL: Table<CancellationRow> = Table {
+    name: "cancellation",
+    columns: &[
+        ("execution_id", Type::UUID, |row| &row.key.execution_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("reason", Type::TEXT, |row| &row.reason),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const START: &str = "
-    INSERT INTO start
-        (execution_id, event_id, recorded_at, version, shown, arguments_sha256, attempt)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::timestamptz[], $4::int8[], $5::text[], $6::text[], $7::int8[])
-    ON CONFLICT DO NOTHING";
+const START: Table<StartRow> = Table {
+    name: "start",
+    columns: &[
+        ("execution_id", Type::UUID, |row| &row.key.execution_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("version", Type::INT8, |row| &row.version),
+        ("shown", Type::TEXT, |row| &row.shown),
+        ("arguments_sha256", Type::TEXT, |row| &row.arguments_sha256),
+        ("attempt", Type::INT8, |row| &row.attempt),
+    ],
+    on_conflict: "DO NOTHING",
+};
 
-const END: &str = "
-    INSERT INTO ending
-        (execution_id, event_id, recorded_at, succeeded, output, model, code, reason, duration_ms)
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::timestamptz[], $4::bool[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::int8[])
-    ON CONFLICT DO NOTHING";
+const END: Table<EndingRow> = Table {
+    name: "ending",
+    columns: &[
+        ("execution_id", Type::UUID, |row| &row.key.execution_id),
+        ("event_id", Type::UUID, |row| &row.key.event_id),
+        ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
+        ("succeeded", Type::BOOL, |row| &row.succeeded),
+        ("output", Type::TEXT, |row| &row.output),
+        ("model", Type::TEXT, |row| &row.model),
+        ("code", Type::TEXT, |row| &row.code),
+        ("reason", Type::TEXT, |row| &row.reason),
+        ("duration_ms", Type::INT8, |row| &row.duration_ms),
+    ],
+    on_conflict: "DO NOTHING",
+};
+
+/// Rows of each table.
+#[derive(Default)]
+struct Rows {
+    requests: Vec<RequestRow>,
+    cancellations: Vec<CancellationRow>,
+    starts: Vec<StartRow>,
+    endings: Vec<EndingRow>,
+}
+
+impl Rows {
+    fn of(changes: Vec<Change>) -> Self {
+        let mut rows = Self::default();
+        for change in changes {
+            match change {
+                Change::Requested(row) => rows.requests.push(row),
+                Change::Cancelled(row) => rows.cancellations.push(row),
+                Change::Started(row) => rows.starts.push(row),
+                Change::Ended(row) => rows.endings.push(row),
+            }
+        }
+        rows
+    }
+}
 
 /// Adds the rows that are not there yet.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
-    let mut requests = Vec::new();
-    let mut cancellations = Vec::new();
-    let mut starts = Vec::new();
-    let mut endings = Vec::new();
-    for change in changes {
-        match change {
-            Change::Requested(row) => requests.push(row),
-            Change::Cancelled(row) => cancellations.push(row),
-            Change::Started(row) => starts.push(row),
-            Change::Ended(row) => endings.push(row),
-        }
-    }
-    if !requests.is_empty() {
-        request(tx, &requests).await?;
-    }
-    if !cancellations.is_empty() {
-        cancel(tx, &cancellations).await?;
-    }
-    if !starts.is_empty() {
-        start(tx, &starts).await?;
-    }
-    if !endings.is_empty() {
-        end(tx, &endings).await?;
-    }
-    Ok(())
+    let rows = Rows::of(changes);
+    REQUEST.append(tx, &rows.requests).await?;
+    CANCEL.append(tx, &rows.cancellations).await?;
+    START.append(tx, &rows.starts).await?;
+    END.append(tx, &rows.endings).await
 }
 
-async fn request(tx: &Transaction<'_>, rows: &[RequestRow]) -> Result<u64, Error> {
-    tx.execute(
-        REQUEST,
-        &[
-            &column(rows, |row| row.key.execution_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.tenant.as_str()),
-            &column(rows, |row| row.correlation),
-            &column(rows, |row| row.workflow_id),
-            &column(rows, |row| row.step.as_str()),
-            &column(rows, |row| row.compensation),
-            &column(rows, |row| row.agent_id.as_str()),
-            &column(rows, |row| row.tool.as_str()),
-            &column(rows, |row| row.arguments.as_str()),
-            &column(rows, |row| row.space.as_str()),
-            &column(rows, |row| row.subject.as_str()),
-            &column(rows, |row| row.deadline),
-        ],
-    )
-    .await
-}
-
-async fn cancel(tx: &Transaction<'_>, rows: &[CancellationRow]) -> Result<u64, Error> {
-    tx.execute(
-        CANCEL,
-        &[
-            &column(rows, |row| row.key.execution_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.reason.as_str()),
-        ],
-    )
-    .await
-}
-
-async fn start(tx: &Transaction<'_>, rows: &[StartRow]) -> Result<u64, Error> {
-    tx.execute(
-        START,
-        &[
-            &column(rows, |row| row.key.execution_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.version),
-            &column(rows, |row| row.shown.as_str()),
-            &column(rows, |row| row.arguments_sha256.as_str()),
-            &column(rows, |row| row.attempt),
-        ],
-    )
-    .await
-}
-
-async fn end(tx: &Transaction<'_>, rows: &[EndingRow]) -> Result<u64, Error> {
-    tx.execute(
-        END,
-        &[
-            &column(rows, |row| row.key.execution_id),
-            &column(rows, |row| row.key.event_id),
-            &column(rows, |row| row.key.recorded_at),
-            &column(rows, |row| row.succeeded),
-            &column(rows, |row| row.output.as_deref()),
-            &column(rows, |row| row.model.as_deref()),
-            &column(rows, |row| row.code.as_deref()),
-            &column(rows, |row| row.reason.as_deref()),
-            &column(rows, |row| row.duration_ms),
-        ],
-    )
-    .await
+/// Adds rows to tables that have no keys yet.
+pub(crate) async fn bulk(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
+    let rows = Rows::of(changes);
+    REQUEST.copy(tx, &rows.requests).await?;
+    CANCEL.copy(tx, &rows.cancellations).await?;
+    START.copy(tx, &rows.starts).await?;
+    END.copy(tx, &rows.endings).await
 }

@@ -75,6 +75,14 @@ impl PgProjection for ExecutionsProjection {
         &["request", "cancellation", "start", "ending"]
     }
 
+    async fn bulk(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+        changes: Vec<Change>,
+    ) -> Result<(), tokio_postgres::Error> {
+        apply::bulk(tx, changes).await
+    }
+
     fn digest_query(&self) -> &'static str {
         "SELECT 'request' || ROW(execution_id, event_id, tenant, correlation, workflow_id, step, compensation,
                 agent_id, tool, arguments, space, subject, extract(epoch FROM deadline),

@@ -12,7 +12,7 @@ use domain_kernel::{
 };
 use projections_executions::{ExecutionsProjection, by_correlation, by_id, latest};
 use schemas::{Executions, Results};
-use testing::{Mesh, again, correlation, recorded};
+use testing::{MANY, Mesh, again, correlation, recorded};
 
 fn id(name: &str) -> ExecutionId {
     ExecutionId::derive(&[name])
@@ -52,6 +52,36 @@ fn started(name: &str, version: u64) -> Recorded<ExecutionEvent> {
     answer(name, version, event)
 }
 
+fn failed(name: &str, version: u64) -> Recorded<ExecutionEvent> {
+    answer(
+        name,
+        version,
+        ExecutionEvent::Failed(ExecutionFailed {
+            execution_id: id(name),
+            workflow_id: WorkflowId::derive(&["w"]),
+            step: "triage".to_owned(),
+            compensation: false,
+            agent_id: "chatgpt-customer-support".to_owned(),
+            code: "unreachable".to_owned(),
+            reason: "connection refused".to_owned(),
+            duration_ms: 3,
+        }),
+    )
+}
+
+fn cancelled(name: &str) -> Recorded<ExecutionRequest> {
+    recorded(
+        &format!("{name} request"),
+        2,
+        ExecutionRequest::Cancelled(ExecutionCancelled {
+            execution_id: id(name),
+            workflow_id: WorkflowId::derive(&["w"]),
+            step: "triage".to_owned(),
+            reason: "deadline".to_owned(),
+        }),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_execution_log_tells_what_was_shown_and_said() {
     let mesh = Mesh::new("executions").await;
@@ -69,36 +99,12 @@ async fn the_execution_log_tells_what_was_shown_and_said() {
             duration_ms: 12,
         }),
     );
-    let failed = answer(
-        "failed",
-        1,
-        ExecutionEvent::Failed(ExecutionFailed {
-            execution_id: id("failed"),
-            workflow_id: WorkflowId::derive(&["w"]),
-            step: "triage".to_owned(),
-            compensation: false,
-            agent_id: "chatgpt-customer-support".to_owned(),
-            code: "unreachable".to_owned(),
-            reason: "connection refused".to_owned(),
-            duration_ms: 3,
-        }),
-    );
-    let cancelled = recorded(
-        "cancelled request",
-        2,
-        ExecutionRequest::Cancelled(ExecutionCancelled {
-            execution_id: id("cancelled"),
-            workflow_id: WorkflowId::derive(&["w"]),
-            step: "triage".to_owned(),
-            reason: "deadline".to_owned(),
-        }),
-    );
     let requests = ["done", "failed", "cancelled", "waiting", "running"].map(requested);
     let answers = [
         started("done", 1),
         started("done", 2),
         succeeded,
-        failed,
+        failed("failed", 1),
         started("running", 1),
     ];
     let encode = |requests: &[Recorded<_>], answers: &[Recorded<_>]| {
@@ -109,7 +115,7 @@ async fn the_execution_log_tells_what_was_shown_and_said() {
         answers.chain(requests).collect::<Vec<_>>()
     };
     let mut requests = requests.to_vec();
-    requests.push(cancelled);
+    requests.push(cancelled("cancelled"));
     let records = encode(&requests, &answers);
     let repeats = encode(
         &requests.iter().map(again).collect::<Vec<_>>(),
@@ -133,4 +139,21 @@ async fn the_execution_log_tells_what_was_shown_and_said() {
     assert_eq!(newest.len(), 2);
     let others = latest(&mesh.pool, &TenantId::new("other"), 2).await;
     assert_eq!(others.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_or_many_give_the_same_rows() {
+    let mesh = Mesh::new("executions_many").await;
+    let records = (0..MANY)
+        .flat_map(|n| {
+            let name = n.to_string();
+            let requests = [requested(&name), cancelled(&name)];
+            let answers = [started(&name, 1), failed(&name, 2)];
+            let requests = requests.map(|event| mesh.record::<Executions>(&event));
+            let answers = answers.map(|event| mesh.record::<Results>(&event));
+            requests.into_iter().chain(answers)
+        })
+        .collect();
+    mesh.few_or_many_give_the_same_rows(ExecutionsProjection::new, records)
+        .await;
 }
