@@ -4,4 +4,5 @@
 mod dead_letters;
 mod dev_tls;
 mod migrate;
+mod replay_digest;
 mod schemas;
