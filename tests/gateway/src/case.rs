@@ -21,7 +21,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub enum Sent {
     Request(Request),
-    /// Bytes of a connection, and the body in them that must leave nothing.
+    /// Bytes of a connection; whatever is in them must leave nothing.
     Bytes(Vec<u8>),
 }
 

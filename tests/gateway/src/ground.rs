@@ -35,7 +35,8 @@ const REQUEST_TIMEOUT: u64 = 5_000;
 pub struct Ground {
     pub settings: Settings,
     gateway: Proc,
-    _others: Vec<Proc>,
+    registry: Proc,
+    _projections: Proc,
     _bed: TestBed,
 }
 
@@ -69,18 +70,17 @@ impl Ground {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        let mut others = Vec::new();
-        for role in ["registry", "projections"] {
-            others.push(Proc::spawn(role, &settings)?);
-        }
+        let mut registry = Proc::spawn("registry", &settings)?;
+        let mut projections = Proc::spawn("projections", &settings)?;
         let mut gateway = Proc::spawn("gateway", &settings)?;
-        for process in others.iter_mut().chain([&mut gateway]) {
+        for process in [&mut registry, &mut projections, &mut gateway] {
             process.ready().await?;
         }
         let ground = Self {
             settings,
             gateway,
-            _others: others,
+            registry,
+            _projections: projections,
             _bed: bed,
         };
         ground.register().await?;
@@ -170,6 +170,11 @@ impl Ground {
 
     pub fn memory(&self) -> Memory {
         Memory::of(self.gateway.pid())
+    }
+
+    /// Of the process that resources are put to.
+    pub fn memory_of_registry(&self) -> Memory {
+        Memory::of(self.registry.pid())
     }
 
     pub fn is_alive(&self) -> bool {

@@ -6,10 +6,12 @@ mod case;
 mod ground;
 mod memory;
 mod raw;
+mod secure;
 mod table;
 
 pub use case::{Case, Expect, Kept, Sent, Step};
 pub use ground::{GRACE_OVER, Ground, OTHER_SECRET, SECRET, TOKEN, body, now, sign};
-pub use memory::Memory;
-pub use raw::{Request, Response, exchange};
+pub use memory::{Growth, Memory};
+pub use raw::{Request, Response, answers, exchange, read};
+pub use secure::Secure;
 pub use table::{Row, markdown};

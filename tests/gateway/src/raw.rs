@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use anyhow::{Context as _, ensure};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How long an answer may take on a busy machine.
@@ -62,7 +62,8 @@ impl Request {
         self
     }
 
-    /// Head and body, as they go out.
+    /// Head and body, as they go out. Without a `connection` of its own it asks
+    /// for the connection to be closed.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.head();
         bytes.extend_from_slice(&self.body);
@@ -71,10 +72,13 @@ impl Request {
 
     pub fn head(&self) -> Vec<u8> {
         let mut bytes = format!(
-            "{} {} HTTP/1.1\r\nhost: mesh.test\r\nconnection: close\r\n",
+            "{} {} HTTP/1.1\r\nhost: mesh.test\r\n",
             self.method, self.target
         )
         .into_bytes();
+        if !self.headers.iter().any(|(name, _)| name == "connection") {
+            bytes.extend_from_slice(b"connection: close\r\n");
+        }
         for (name, value) in &self.headers {
             bytes.extend_from_slice(name.as_bytes());
             bytes.extend_from_slice(b": ");
@@ -102,7 +106,8 @@ impl Response {
         uri.rsplit('/').next().map(str::to_owned)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// The first answer among bytes, and what came behind it.
+    fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..end]);
         let mut lines = head.split("\r\n");
@@ -115,11 +120,34 @@ impl Response {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Self {
+        let mut answer = Self {
             status,
             headers,
-            body: rest.to_vec(),
-        })
+            body: Vec::new(),
+        };
+        let length = answer.header("content-length").map(str::parse);
+        let length = length.map_or(rest.len(), |length| length.unwrap_or(rest.len()));
+        // HEAD is answered with a length and no body.
+        let (body, rest) = rest.split_at(length.min(rest.len()));
+        answer.body = body.to_vec();
+        Some((answer, rest))
+    }
+
+    /// All answers of a connection, one behind the other.
+    ///
+    /// # Errors
+    /// When there is something among them that is none.
+    pub fn all(mut bytes: &[u8]) -> anyhow::Result<Vec<Self>> {
+        let mut answers = Vec::new();
+        while !bytes.is_empty() {
+            let parsed = Self::parse(bytes);
+            let (answer, rest) = parsed.with_context(|| {
+                format!("this is no answer: {}", String::from_utf8_lossy(bytes))
+            })?;
+            answers.push(answer);
+            bytes = rest;
+        }
+        Ok(answers)
     }
 }
 
@@ -127,29 +155,42 @@ impl Response {
 /// without an answer.
 ///
 /// # Errors
-/// When nobody listens, or nothing happens for a minute.
+/// When nobody listens, nothing happens for a minute, or there is more than one
+/// answer.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Option<Response>> {
+    let mut answers = answers(address, bytes).await?;
+    ensure!(answers.len() < 2, "more than one answer: {answers:?}");
+    Ok(answers.pop())
+}
+
+/// The same with as many answers as there are.
+///
+/// # Errors
+/// When nobody listens, nothing happens for a minute, or what comes is no answer.
+pub async fn answers(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<Response>> {
     let mut stream = TcpStream::connect(address).await?;
     // It may answer and close before all is written, which is not an error here.
     let _ = stream.write_all(bytes).await;
-    read(&mut stream).await
+    Response::all(&read(&mut stream).await?)
 }
 
+/// Reads until the other side closes.
+///
 /// # Errors
-/// When nothing happens for a minute.
-pub(crate) async fn read(stream: &mut TcpStream) -> anyhow::Result<Option<Response>> {
-    let mut answer = Vec::new();
+/// When it has not after a minute.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<Vec<u8>> {
+    let mut said = Vec::new();
     let reading = async {
         let mut buffer = [0; 8_192];
         loop {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => break,
-                Ok(read) => answer.extend_from_slice(&buffer[..read]),
+                Ok(read) => said.extend_from_slice(&buffer[..read]),
             }
         }
     };
     tokio::time::timeout(PATIENCE, reading)
         .await
-        .context("the connection was neither answered nor closed")?;
-    Ok(Response::parse(&answer))
+        .context("the connection is not closed")?;
+    Ok(said)
 }

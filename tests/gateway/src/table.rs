@@ -9,7 +9,7 @@ pub struct Row {
     pub requests: usize,
     pub answers: String,
     pub kept: String,
-    /// Bytes by which the gateway's resident memory grew at most.
+    /// Bytes by which the resident memory of the process that answered grew at most.
     pub memory: u64,
 }
 

@@ -9,8 +9,10 @@ mod documents;
 mod http;
 mod identity;
 mod outbound;
+mod rapid_reset;
 mod repeats;
 mod signatures;
+mod smuggling;
 mod table;
 
-use table::{OnTheLog, counted, digest, note};
+use table::{OnTheLog, counted, digest, note, tells_nothing};

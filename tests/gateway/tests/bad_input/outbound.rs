@@ -21,6 +21,8 @@ const ADDRESSES: [&str; 10] = [
 ];
 
 pub(crate) async fn run(ground: &Ground) -> Row {
+    // It is the registry that is asked, so it is its memory.
+    let memory = ground.memory_of_registry().begin().unwrap();
     let mut said = BTreeMap::new();
     for (n, address) in ADDRESSES.iter().enumerate() {
         let agent = json!({"name": "a", "endpoint": address, "tools": ["t"]});
@@ -38,6 +40,6 @@ pub(crate) async fn run(ground: &Ground) -> Row {
         requests: ADDRESSES.len(),
         answers: counted(&said),
         kept: "none".to_owned(),
-        memory: 0,
+        memory: memory.peak().unwrap(),
     }
 }

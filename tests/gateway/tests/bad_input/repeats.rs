@@ -50,20 +50,18 @@ async fn row(
     requests: &[&Request],
     check: &dyn Fn(&[Response]),
 ) -> Row {
-    let memory = ground.memory();
-    let before = memory.begin();
+    let memory = ground.memory().begin().unwrap();
     let mut answers = Vec::new();
     for request in requests {
         let answer = exchange(ground.address(), &request.bytes()).await.unwrap();
         answers.push(answer.unwrap());
     }
     check(&answers);
-    finish(row, what, &answers, memory.peak().saturating_sub(before))
+    finish(row, what, &answers, memory.peak().unwrap())
 }
 
 async fn at_once(ground: &Ground, request: &Request) -> Row {
-    let memory = ground.memory();
-    let before = memory.begin();
+    let memory = ground.memory().begin().unwrap();
     let bytes = request.bytes();
     let answers = join_all((0..100).map(|_| exchange(ground.address(), &bytes))).await;
     let answers: Vec<_> = answers.into_iter().map(|a| a.unwrap().unwrap()).collect();
@@ -78,7 +76,7 @@ async fn at_once(ground: &Ground, request: &Request) -> Row {
         18,
         "the same id 100 times at once",
         &answers,
-        memory.peak().saturating_sub(before),
+        memory.peak().unwrap(),
     )
 }
 

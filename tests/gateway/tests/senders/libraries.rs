@@ -1,13 +1,14 @@
 //! The libraries that senders sign with, as their registries have them: what
 //! they make is sent as it is. They are installed once, into `target/senders`;
-//! where no registry can be reached, that is said and they are left out.
+//! where no registry can be reached, that is said and they are left out, unless
+//! `REQUIRE_SENDERS=1` is set.
 
 use std::path::{Path, PathBuf};
 
 use tests_gateway::{Ground, now};
 use tokio::process::Command;
 
-use crate::documented::has;
+use crate::documented::{has, left_out};
 use crate::{SECRET, WHSEC, deliver};
 
 const NPM: [&str; 3] = [
@@ -99,8 +100,8 @@ async fn standard(ground: &Ground, id: &str, signature: &str) {
 }
 
 /// What a command printed, line by line, with the time it was to sign put before
-/// the first; none when it fails, which is said.
-async fn lines(mut command: Command, what: &str) -> Option<Vec<String>> {
+/// the first. What is installed has to work.
+async fn lines(mut command: Command, what: &str) -> Vec<String> {
     let at = now().to_string();
     let output = command
         .env("AT", &at)
@@ -109,13 +110,13 @@ async fn lines(mut command: Command, what: &str) -> Option<Vec<String>> {
         .env("SECRET", SECRET)
         .output()
         .await
-        .ok()?;
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{what}: {errors}");
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines[0] = format!("{at} {}", lines[0]);
-    Some(lines)
+    lines
 }
 
 /// Runs an installation; false when there is nothing to install from.
@@ -127,7 +128,7 @@ async fn install(mut command: Command, what: &str) -> bool {
             |error| error.to_string(),
             |output| String::from_utf8_lossy(&output.stderr).into_owned(),
         );
-        println!("left out: {what} cannot be installed: {}", why.trim());
+        left_out(&format!("{what} cannot be installed: {}", why.trim()));
     }
     done
 }
@@ -155,7 +156,7 @@ async fn npm() -> Option<Vec<String>> {
     std::fs::write(folder.join("sign.mjs"), JAVASCRIPT).unwrap();
     let mut node = Command::new("node");
     node.current_dir(&folder).arg("sign.mjs");
-    lines(node, "node").await
+    Some(lines(node, "node").await)
 }
 
 async fn pypi() -> Option<Vec<String>> {
@@ -174,7 +175,7 @@ async fn pypi() -> Option<Vec<String>> {
     }
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", &folder).args(["-c", PYTHON]);
-    lines(python, "python3").await
+    Some(lines(python, "python3").await)
 }
 
 async fn crates_io() -> Option<Vec<String>> {
@@ -192,5 +193,5 @@ async fn crates_io() -> Option<Vec<String>> {
     if !install(command, "standardwebhooks of crates.io").await {
         return None;
     }
-    lines(Command::new(folder.join("target/debug/sign")), "sign").await
+    Some(lines(Command::new(folder.join("target/debug/sign")), "sign").await)
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain_delivery::AuthMethod;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tests_gateway::{Ground, Request, exchange, now};
+use tests_gateway::{Ground, Request, TOKEN, exchange, now};
 
 use crate::{PUBLIC, SECRET, deliver};
 
@@ -22,6 +22,7 @@ fn mac(parts: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) async fn all(ground: &Ground) {
     make_and_n8n(ground).await;
+    by_token(ground).await;
     custom(ground).await;
     github(ground).await;
     stripe(ground).await;
@@ -50,6 +51,24 @@ async fn make_and_n8n(ground: &Ground) {
         ("x-mesh-signature", &signature),
     ];
     deliver(ground, "n8n", &headers, body).await;
+}
+
+/// As Make and n8n send without signing. What was sent is a repeat by its body.
+async fn by_token(ground: &Ground) {
+    let token = format!("Bearer {TOKEN}");
+    let headers = [JSON, ("authorization", &*token)];
+    for source in ["make-bearer", "n8n-bearer"] {
+        let body = format!(
+            r#"{{"event_type":"support.ticket.created","payload":{{"from":"{source}","customer":{{"email":"t@example.com"}}}}}}"#
+        );
+        let first = deliver(ground, source, &headers, body.as_bytes()).await;
+        assert_eq!(first.auth, AuthMethod::Bearer);
+        assert_eq!(first.event_type, "support.ticket.created");
+        assert_eq!(first.subject.as_deref(), Some("t@example.com"));
+        assert_eq!(first.quarantine, None);
+        let again = deliver(ground, source, &headers, body.as_bytes()).await;
+        assert_eq!(again.delivery_id, first.delivery_id);
+    }
 }
 
 async fn custom(ground: &Ground) {
