@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the local stack and the build need, and nothing twice:
 #
-#   1. Debian packages: the C toolchain and headers, Postgres, Redis, kcat, Maven
+#   1. Debian packages: the C toolchain and headers, Postgres, Redis, kcat, Maven, openssl
 #   2. a Java runtime of version 21 or later, found or fetched
 #   3. Kafka and the Apicurio schema registry, verified by checksum
 #
@@ -63,6 +63,8 @@ missing_packages() {
     has_command redis-server || echo redis-server
     has_command redis-cli || echo redis-tools
     has_command kcat || echo kcat
+    # As a client of HTTPS that a test drives by hand.
+    has_command openssl || echo openssl
     if [ ! -d "$lib/kafka-$KAFKA" ] || [ ! -d "$lib/apicurio-$APICURIO" ]; then
         has_command mvn || echo maven
     fi

@@ -151,6 +151,8 @@ async fn a_cache_whose_rebuild_was_stopped_is_gone_on_with() {
     let left = replay.shadows(which).await.unwrap();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].is_next() && !left[0].whole, "{left:?}");
+    let stands = left[0].offsets[TOPIC].values().sum::<i64>();
+    assert_eq!(stands.unsigned_abs(), written);
     assert_eq!(replay.digest(which).await.unwrap(), live, "nobody noticed");
 
     // Another process, so that nothing is remembered but what Redis holds.

@@ -175,12 +175,20 @@ impl<'a, P: ShadowStore> Job<'a, P> {
         })
     }
 
-    /// Notes beside the shadow what it holds, for whoever lists it.
+    /// Notes beside the shadow that it holds all it is to hold.
     async fn keep(&self) -> Result<(), Failure> {
+        self.note_place().await?;
+        let client = self.deps.pool.get().await?;
+        mark_shadow(&**client, &self.schema, Phase::Whole).await?;
+        Ok(())
+    }
+
+    /// Notes in Postgres how far the shadow has come, for whoever lists it. The
+    /// next rebuild asks the store itself.
+    async fn note_place(&self) -> Result<(), Failure> {
         let mut client = self.deps.pool.get().await?;
         let tx = client.transaction().await?;
         self.checkpoints.advance(&tx, &self.claims).await?;
-        mark_shadow(&*tx, &self.schema, Phase::Whole).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -274,6 +282,7 @@ impl<'a, P: ShadowStore> Job<'a, P> {
             }
             let read = records.len() as u64;
             self.write(records).await?;
+            self.note_place().await?;
             done += read;
             self.records += read;
             self.options.progress.tell(stage, done.min(total), total);
