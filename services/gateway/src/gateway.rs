@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain_kernel::{ExecutionId, TenantId};
 use platform_config::Settings;
-use platform_http::Problem;
+use platform_http::axum::body::Body;
+use platform_http::{Problem, read_body};
 use platform_identity::{Identity, Used};
 use platform_log::{Encoder, Producer};
 use platform_postgres::Pool;
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answers::Answers;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
 use crate::invoke::Results;
-use crate::limits::{Admission, Admitted, RateLimits};
+use crate::limits::{Admission, Admitted, Arrivals, RateLimits};
 use crate::refusals::{Recording, Refusals};
 use crate::sources::Sources;
 
@@ -34,6 +36,7 @@ pub struct Gateway {
     pub(crate) appender: Appender,
     pub(crate) refusals: Refusals,
     pub(crate) admission: Admission,
+    pub(crate) arrivals: Arrivals,
     pub(crate) rate_limits: RateLimits,
     pub(crate) pool: Pool,
     /// Told when an append failed, so that somebody looks after the log.
@@ -150,6 +153,8 @@ impl Gateway {
                     .admission_queue_records
                     .min(queue_limit(settings)),
             ),
+            // As many as may be worked at: each holds at most one body.
+            arrivals: Arrivals::new(settings.gateway.max_concurrent_requests),
             rate_limits,
             pool: parts.pool,
             log_trouble: Notify::new(),
@@ -172,9 +177,26 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// Leave to handle one more request that ends on the log.
-    pub(crate) fn admit(&self) -> Result<Admitted, Problem> {
-        self.admission.admit(self.appender.queued())
+    /// Whether there is room for one more request that ends on the log, as far
+    /// as can be told before it is read.
+    pub(crate) fn look(&self) -> Result<(), Problem> {
+        self.admission.look(self.appender.queued())
+    }
+
+    /// The body, read within its limits of size and time, and leave to work at it.
+    pub(crate) async fn receive(
+        &self,
+        body: Body,
+        declared: Option<u64>,
+    ) -> Result<(Bytes, Admitted), Problem> {
+        let reading = read_body(body, declared, self.max_body_bytes);
+        let in_time = async {
+            tokio::time::timeout(self.read_deadline, reading)
+                .await
+                .map_err(|_| Problem::request_timeout())?
+        };
+        let body = self.arrivals.receive(in_time).await?;
+        Ok((body, self.admission.admit()?))
     }
 
     /// Notes what was asked a moment ago: the read model is a moment behind.

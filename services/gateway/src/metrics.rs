@@ -47,7 +47,8 @@ pub(crate) fn rate_limit_degraded() {
     counter!("agentmesh_gateway_rate_limit_degraded_total").increment(1);
 }
 
-/// A request turned away unread: `queue` or `requests` were too many.
+/// A request turned away before anything was made of it: `queue` or `requests`
+/// were too many, or of the bodies `arriving` it was the slowest.
 pub(crate) fn shed(reason: &'static str) {
     counter!("agentmesh_gateway_shed_total", "reason" => reason).increment(1);
 }

@@ -423,3 +423,49 @@ async fn flushing_redis_under_load_changes_nothing_but_speed() {
     assert_eq!(bench.events::<Executions>().await.len(), 20);
     gateway.stop().await;
 }
+
+/// The table of answers is looked through at the start of a gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_given_again_for_a_week_and_kept_for_eight_days() {
+    const AGE: &str = "UPDATE gateway.answer SET claimed_at = now() - $1::int4 * interval '1 day' WHERE body_sha256 <> ''";
+    /// One that nobody asks for, whose end shows that the old were purged.
+    const MARK: &str = "
+        INSERT INTO gateway.answer (key, body_sha256, claimed_at, leased_until)
+        VALUES ('mark', '', now() - interval '9 days', now())";
+    const MARKED: &str = "SELECT FROM gateway.answer WHERE key = 'mark'";
+    let bench = bench("gateway_answers_age").await;
+    let redis = Redis::connect(&bench.settings.redis).await.unwrap();
+    let pool = Pool::connect(&bench.settings.postgres).unwrap();
+    let headers = [
+        TENANT,
+        ("prefer", "respond-async"),
+        ("idempotency-key", "k-1"),
+    ];
+    let mut gateway = bench.start().await;
+    let first = call(&gateway, Method::POST, INVOKE, &headers, "{}").await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
+    for (days, kept) in [(7_i32, true), (9, false)] {
+        gateway.stop().await;
+        let client = pool.get().await.unwrap();
+        assert_eq!(client.execute(AGE, &[&days]).await.unwrap(), 1);
+        client.execute(MARK, &[]).await.unwrap();
+        // Only the first answer is there: one of Postgres's is not put into it.
+        let names = redis.scan("answer:").await.unwrap();
+        if !names.is_empty() {
+            redis.delete(&names).await.unwrap();
+        }
+        gateway = bench.start().await;
+        eventually(PATIENCE, || async {
+            let marked = client.query_opt(MARKED, &[]).await.unwrap();
+            marked.is_none().then_some(())
+        })
+        .await
+        .unwrap();
+        let again = call(&gateway, Method::POST, INVOKE, &headers, "{}").await;
+        assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text);
+        assert_eq!(again.is_replayed(), kept, "after {days} days");
+        // Its ids follow from the key, so it is the same question all the same.
+        assert_eq!(again.json()["execution_id"], first.json()["execution_id"]);
+    }
+    gateway.stop().await;
+}

@@ -533,3 +533,124 @@ async fn progress_is_told_by_correlation() {
     projection.cancel();
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_the_keys_of_a_source_counts_and_is_named() {
+    /// RFC 8032, 7.1, test 1; the signature was made by another program.
+    const PUBLIC: &str = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    const SIGNED: (i64, &str) = (
+        1_790_000_000,
+        "v1a,xc40Xu204SGFa7DkWuoBJvlVpbT35X5x5IP00dCTOQiMKVnc+/TcRGuTwKkkltV9Auu/MPKMxxCV1z/CKXr4AA==",
+    );
+    let bench = Bench::new("gateway_keys").await;
+    let secrets = [
+        ("one", SECRET, None),
+        ("two", OLD_SECRET, None),
+        ("public", PUBLIC, None),
+    ];
+    let source = bench.source("rotating", "standard-webhooks", &secrets);
+    bench.register("acme", "rotating", source).await;
+    let gateway = bench
+        .start_with(|settings| settings.gateway.timestamp_tolerance_s = 1 << 32)
+        .await;
+    let ed25519 = (SIGNED.0, SIGNED.1.to_owned());
+    let altered = gateway.deliver_to("rotating", "msg_ed25519", "{}", &ed25519);
+    assert_eq!(altered.await.status, StatusCode::UNAUTHORIZED);
+    for (id, signed) in [
+        ("msg_one", sign(SECRET, "msg_one", now(), BODY)),
+        ("msg_two", sign(OLD_SECRET, "msg_two", now(), BODY)),
+        ("msg_ed25519", ed25519),
+    ] {
+        let answer = gateway.deliver_to("rotating", id, BODY, &signed).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{id}: {}", answer.text);
+        assert!(!answer.is_replayed());
+    }
+    let mut named: Vec<_> = accepted(bench.deliveries().await)
+        .into_iter()
+        .map(|recorded| recorded.event)
+        .map(|event| (event.delivery_id, event.key_id.unwrap(), event.auth))
+        .collect();
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    let of = |id: &str, key: &str, auth| (id.to_owned(), key.to_owned(), auth);
+    assert_eq!(
+        named,
+        [
+            of("msg_ed25519", "public", AuthMethod::Ed25519),
+            of("msg_one", "one", AuthMethod::HmacSha256),
+            of("msg_two", "two", AuthMethod::HmacSha256),
+        ]
+    );
+    gateway.stop().await;
+}
+
+/// The one answer that tells a stranger that a source exists: honest senders
+/// are not to take our fault for theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_fault_may_be_ours_a_sender_is_told_to_come_again() {
+    let bench = Bench::new("gateway_unusable").await;
+    // Sealed for another source, this one's secret cannot be opened.
+    let sealed = bench.source("elsewhere", "standard-webhooks", &[("key", SECRET, None)]);
+    bench.register("acme", "sealed", sealed).await;
+    let gateway = bench.start().await;
+    let good = sign(SECRET, "msg_1", now(), BODY);
+    let forged = (now(), "v1,AAAA".to_owned());
+    let uri = [
+        ("content-type", "application/json"),
+        ("x-hubspot-request-timestamp", "1"),
+        ("x-hubspot-signature-v3", "AAAA"),
+    ];
+    for answer in [
+        gateway.deliver_to("sealed", "msg_1", BODY, &good).await,
+        gateway.deliver_to("sealed", "msg_1", BODY, &forged).await,
+        // It signs the public address, which is not set.
+        gateway.post("hubspot-v3", &uri, BODY.as_bytes()).await,
+    ] {
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.problem(), "unavailable");
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    assert!(bench.deliveries().await.is_empty());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_last_week_is_a_repeat_though_redis_was_flushed() {
+    const AGE: &str =
+        "UPDATE deliveries.accepted SET recorded_at = recorded_at - interval '8 days'";
+    const FORGET: &str = "DELETE FROM deliveries.accepted";
+    let bench = Bench::new("gateway_old_repeat").await;
+    let first = bench.start().await;
+    let answer = first.deliver("msg_1", BODY).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    first.stop().await;
+    let projection = run_read_model(&bench, DeliveriesProjection::new(bench.schemas.clone()));
+    let pool = Pool::connect(&bench.settings.postgres).unwrap();
+    let client = pool.get().await.unwrap();
+    eventually(PATIENCE, || async {
+        matches!(client.execute(AGE, &[]).await, Ok(1)).then_some(())
+    })
+    .await
+    .unwrap();
+    let redis = Redis::connect(&bench.settings.redis).await.unwrap();
+    let flush = || async {
+        let names = redis.scan("").await.unwrap();
+        redis.delete(&names).await.unwrap();
+    };
+    flush().await;
+    let second = bench.start().await;
+    let repeat = second.deliver("msg_1", BODY).await;
+    assert!(repeat.is_replayed(), "{} {}", repeat.status, repeat.text);
+    assert_eq!(repeat.text, answer.text);
+    let other = BODY.replace("ada", "eve");
+    assert_eq!(second.deliver("msg_1", &other).await.problem(), "id-reused");
+    assert_eq!(accepted(bench.deliveries().await).len(), 1);
+    second.stop().await;
+
+    // It was that row, and nothing else, that knew.
+    assert_eq!(client.execute(FORGET, &[]).await.unwrap(), 1);
+    flush().await;
+    let third = bench.start().await;
+    assert!(!third.deliver("msg_1", BODY).await.is_replayed());
+    projection.cancel();
+    third.stop().await;
+}

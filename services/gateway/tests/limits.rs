@@ -5,15 +5,20 @@ mod bench;
 
 use std::time::Duration;
 
+use bench::drip::Drip;
 use bench::users::{INVOKE, TENANT, asked, call, key};
-use bench::{Answer, Bench, PATIENCE, Running};
+use bench::{Answer, Bench, PATIENCE, Running, SECRET, now, sign};
+use domain_delivery::DeliveryEvent;
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use platform_http::reqwest::{Method, StatusCode};
 use platform_postgres::Pool;
 use platform_projector::migrate_projection;
 use platform_redis::Redis;
 use platform_testkit::eventually;
 use projections_deliveries::DeliveriesProjection;
+use sha2::{Digest as _, Sha256};
 
 const BODY: &str = r#"{"event_type":"ticket.created","subject":"ada"}"#;
 
@@ -302,6 +307,150 @@ async fn questions_are_turned_away_like_deliveries_and_keep_none_out_while_they_
     tokio::select! {
         answer = waiting => panic!("{} {}", answer.status, answer.text),
         () = delivering => {}
+    }
+    gateway.stop().await;
+}
+
+/// How many requests the gateway is at work at.
+async fn at_work(gateway: &Running) -> u64 {
+    let told = gateway.get("/v1/status").await.json();
+    told["requests"]["present"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_drip_keep_no_delivery_out() {
+    let bench = Bench::new("limits_drips").await;
+    let gateway = bench
+        .start_with(|settings| {
+            settings.gateway.max_concurrent_requests = 4;
+            settings.gateway.request_timeout_ms = 60_000;
+            settings.http.min_body_bytes_per_s = 0;
+        })
+        .await;
+    let mut drips = Vec::new();
+    for number in 0..12 {
+        let id = format!("drip_{number}");
+        drips.push(Drip::begin(&gateway, &id, BODY, &sign(SECRET, &id, now(), BODY)).await);
+    }
+    // There is room for four. Of the others each is told to come again.
+    let mut waiting: FuturesUnordered<_> = drips
+        .into_iter()
+        .map(|mut drip| {
+            Box::pin(async move {
+                tokio::select! {
+                    told = drip.told() => (drip, Some(told)),
+                    () = tokio::time::sleep(PATIENCE) => (drip, None),
+                }
+            })
+        })
+        .collect();
+    for _ in 0..8 {
+        let (_, told) = waiting.next().await.unwrap();
+        let told = told.expect("turned away in time");
+        assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(told.text.contains("problems/overloaded"), "{}", told.text);
+        assert!(told.text.contains("retry-after: 1\r\n"), "{}", told.text);
+    }
+    assert_eq!(at_work(&gateway).await, 0, "who sends slowly has no place");
+    for number in 0..8 {
+        let answer = gateway.deliver(&format!("prompt_{number}"), BODY).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    }
+    drop(waiting);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_that_is_in_nobody_s_way_is_taken() {
+    let bench = Bench::new("limits_slow").await;
+    let gateway = bench
+        .start_with(|settings| settings.gateway.max_concurrent_requests = 4)
+        .await;
+    let mut slow = Drip::begin(&gateway, "slow", BODY, &sign(SECRET, "slow", now(), BODY)).await;
+    for number in 0..8 {
+        let answer = gateway.deliver(&format!("prompt_{number}"), BODY).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    }
+    slow.finish().await;
+    let told = slow.told().await;
+    assert_eq!(told.status, StatusCode::ACCEPTED, "{}", told.text);
+    gateway.stop().await;
+}
+
+/// What costs work comes after admission: a forger is told that there is too
+/// much, and not that it forged, whether its body comes before or after.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_turned_away_was_not_checked() {
+    let bench = bench::users::bench("limits_forged").await;
+    let gateway = bench
+        .start_with(|settings| settings.gateway.max_concurrent_requests = 1)
+        .await;
+    let pool = Pool::connect(&bench.settings.postgres).unwrap();
+    let mut client = pool.get().await.unwrap();
+    let there = eventually(PATIENCE, || async {
+        client.execute("SELECT FROM gateway.answer", &[]).await
+    });
+    there.await.unwrap();
+    let forged = (now(), "v1,AAAA".to_owned());
+    let digest = |body: &str| hex::encode(Sha256::digest(body));
+    let mut unchecked = Vec::new();
+    for round in 0.. {
+        assert!(round < 5, "the place was never held for long enough");
+        let (whole, late) = (format!("[{round}, 1]"), format!("[{round}, 2]"));
+        let mut drip = Drip::begin(&gateway, "late", &late, &forged).await;
+        // A question keeps the one place for as long as nobody can tell whether
+        // it was asked before, which is three seconds.
+        let locked = client.transaction().await.unwrap();
+        locked
+            .batch_execute("LOCK TABLE gateway.answer IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let id = format!("k-{round}");
+        let headers = [
+            TENANT,
+            ("idempotency-key", &*id),
+            ("prefer", "respond-async"),
+        ];
+        let asking = call(&gateway, Method::POST, INVOKE, &headers, "{}");
+        let forging = async {
+            let held = eventually(PATIENCE, || async {
+                (at_work(&gateway).await == 1).then_some(())
+            });
+            held.await.unwrap();
+            let answer = gateway.deliver_to("zapier", "whole", &whole, &forged).await;
+            drip.finish().await;
+            let told = drip.told().await;
+            let held = at_work(&gateway).await == 1;
+            locked.rollback().await.unwrap();
+            held.then_some((answer, told))
+        };
+        let (_, answers) = tokio::join!(asking, forging);
+        let Some((answer, told)) = answers else {
+            continue;
+        };
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.problem(), "overloaded");
+        assert_eq!(answer.headers["retry-after"], "1");
+        assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(told.text.contains("problems/overloaded"), "{}", told.text);
+        unchecked.extend([digest(&whole), digest(&late)]);
+        break;
+    }
+    // The same is a forgery as soon as there is room, and that is recorded.
+    let answer = gateway.deliver_to("zapier", "last", "[]", &forged).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let refused = || async {
+        let mut refused = Vec::new();
+        for recorded in bench.deliveries().await {
+            if let DeliveryEvent::Refused(of) = recorded.event {
+                refused.push(of.body_sha256);
+            }
+        }
+        refused.contains(&digest("[]")).then_some(refused)
+    };
+    let refused = eventually(PATIENCE, refused).await.unwrap();
+    for body in unchecked {
+        assert!(!refused.contains(&body), "it was looked at");
     }
     gateway.stop().await;
 }

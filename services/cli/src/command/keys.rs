@@ -100,7 +100,7 @@ pub(crate) async fn run(config: Option<&Path>, action: Action) -> anyhow::Result
                     text(&resource["expires_at"]),
                     match &used {
                         Some(redis) => used_at(redis, id).await,
-                        None => "unknown".to_owned(),
+                        None => last_use(None),
                     }
                 );
             }
@@ -158,10 +158,15 @@ async fn last_used(settings: &Settings) -> Option<Redis> {
 }
 
 async fn used_at(redis: &Redis, id: &str) -> String {
-    let noted = redis.get(&format!("key-used:{id}")).await.ok().flatten();
+    last_use(redis.get(&format!("key-used:{id}")).await.ok().flatten())
+}
+
+/// What is noted of a key's last use. Where nothing is, the key may have been
+/// used all the same: the note is in Redis only, which may have been emptied.
+fn last_use(noted: Option<Vec<u8>>) -> String {
     noted
         .and_then(|text| String::from_utf8(text).ok())
-        .unwrap_or_else(|| "never".to_owned())
+        .unwrap_or_else(|| "not known".to_owned())
 }
 
 fn text(value: &Value) -> &str {
@@ -174,4 +179,17 @@ fn scopes(value: &Value) -> String {
         .filter_map(Value::as_str)
         .collect::<Vec<_>>()
         .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_use;
+
+    #[test]
+    fn what_is_not_noted_is_not_said_to_be_unused() {
+        assert_eq!(last_use(None), "not known");
+        assert_eq!(last_use(Some(vec![0xff])), "not known");
+        let noted = b"2026-11-27T10:00:00Z".to_vec();
+        assert_eq!(last_use(Some(noted)), "2026-11-27T10:00:00Z");
+    }
 }

@@ -14,7 +14,7 @@ use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
-use platform_http::{Problem, read_body};
+use platform_http::{AccessFields, Problem};
 use platform_webhooks::Authentic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use super::{
     Asked, Delivered, Known, auth_method, authenticate, json, limit, not_appended, traceparent,
 };
 use crate::gateway::Gateway;
-use crate::limits::Told;
+use crate::limits::{Admitted, Told};
 use crate::sources::KnownSource;
 use crate::{metrics, problems};
 
@@ -75,7 +75,9 @@ pub(crate) async fn batch(
 ) -> Response {
     let source_id = source_id.map(|Path(id)| id).unwrap_or_default();
     let mut told = Told::default();
-    let mut response = match handle(&gateway, &source_id, request, &mut told).await {
+    let mut access = AccessFields::default();
+    let outcome = handle(&gateway, &source_id, request, &mut told, &mut access).await;
+    let mut response = match outcome {
         Ok(response) => response,
         Err(problem) => {
             metrics::answered(problem.slug);
@@ -83,6 +85,7 @@ pub(crate) async fn batch(
         }
     };
     response.extensions_mut().insert(told);
+    response.extensions_mut().insert(access);
     response
 }
 
@@ -91,10 +94,11 @@ async fn handle(
     source_id: &str,
     request: Request,
     told: &mut Told,
+    access: &mut AccessFields,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let _admitted = gateway.admit()?;
-    let (form, delivered) = receive(gateway, &parts, body).await?;
+    gateway.look()?;
+    let (form, delivered, _admitted) = receive(gateway, &parts, body).await?;
     let Asked::Delivery(known) = authenticate(gateway, source_id, &parts, &delivered)? else {
         return Err(problems::not_authentic());
     };
@@ -103,6 +107,9 @@ async fn handle(
         mut authentic,
         ..
     } = *known;
+    // Each delivery of it has a correlation of its own.
+    access.tenant = Some(source.tenant.as_str().to_owned());
+    access.source = Some(source.id.clone());
     // A batch is one request to the limits: how much it may hold has a limit of its own.
     let charged = gateway
         .rate_limits
@@ -144,16 +151,13 @@ async fn receive(
     gateway: &Gateway,
     parts: &Parts,
     body: platform_http::axum::body::Body,
-) -> Result<(Form, Delivered), Problem> {
+) -> Result<(Form, Delivered, Admitted), Problem> {
     let declared = limit::declared_length(&parts.headers);
     if declared.is_some_and(|length| length > gateway.max_body_bytes as u64) {
         return Err(Problem::too_large(gateway.max_body_bytes));
     }
     let form = form(&parts.headers)?;
-    let reading = read_body(body, declared, gateway.max_body_bytes);
-    let body = tokio::time::timeout(gateway.read_deadline, reading)
-        .await
-        .map_err(|_| Problem::request_timeout())??;
+    let (body, admitted) = gateway.receive(body, declared).await?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let delivered = Delivered {
         body,
@@ -166,7 +170,7 @@ async fn receive(
         traceparent: traceparent(&parts.headers),
         at: platform_telemetry::now(),
     };
-    Ok((form, delivered))
+    Ok((form, delivered, admitted))
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, Problem> {

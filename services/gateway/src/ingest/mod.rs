@@ -20,7 +20,7 @@ use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::{IntoResponse, Response};
-use platform_http::{AccessFields, ClientIdentity, Problem, read_body};
+use platform_http::{AccessFields, ClientIdentity, Problem};
 use platform_webhooks::{
     Authentic, Certificate, MalformedKey, NotAuthentic, Presented, Reason, Scheme, Verifier,
     challenge, document, is_form, verification,
@@ -33,7 +33,7 @@ pub(crate) use idempotency::{Answer, Idempotency, Remembering};
 pub(crate) use policy::Policies;
 
 use crate::gateway::Gateway;
-use crate::limits::Told;
+use crate::limits::{Admitted, Told};
 use crate::refusals::Refusal;
 use crate::sources::KnownSource;
 use crate::{metrics, problems};
@@ -135,8 +135,8 @@ async fn handle(
     access: &mut AccessFields,
 ) -> Result<Accepted, Problem> {
     let (parts, body) = request.into_parts();
-    let _admitted = gateway.admit()?;
-    let delivered = receive(gateway, &parts, body).await?;
+    gateway.look()?;
+    let (delivered, _admitted) = receive(gateway, &parts, body).await?;
     let known = match authenticate(gateway, source_id, &parts, &delivered)? {
         Asked::Delivery(known) => known,
         Asked::Verification => return Ok(Accepted::Challenge(String::new())),
@@ -264,30 +264,28 @@ async fn handle(
     Ok(Accepted::First(answer))
 }
 
-/// Reads the body within its limits of size and time.
+/// Reads the body, and takes a place to work at it.
 async fn receive(
     gateway: &Gateway,
     parts: &Parts,
     body: platform_http::axum::body::Body,
-) -> Result<Delivered, Problem> {
+) -> Result<(Delivered, Admitted), Problem> {
     let declared = limit::declared_length(&parts.headers);
     if declared.is_some_and(|length| length > gateway.max_body_bytes as u64) {
         return Err(Problem::too_large(gateway.max_body_bytes));
     }
     let content_type = limit::content_type(&parts.headers)?.to_owned();
-    let reading = read_body(body, declared, gateway.max_body_bytes);
-    let body = tokio::time::timeout(gateway.read_deadline, reading)
-        .await
-        .map_err(|_| Problem::request_timeout())??;
+    let (body, admitted) = gateway.receive(body, declared).await?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
-    Ok(Delivered {
+    let delivered = Delivered {
         body,
         digest: BodyDigest::of_bytes(digest),
         sha256: hex::encode(digest),
         content_type,
         traceparent: traceparent(&parts.headers),
         at: platform_telemetry::now(),
-    })
+    };
+    Ok((delivered, admitted))
 }
 
 /// The trace to record: that of the request's span, which continues the

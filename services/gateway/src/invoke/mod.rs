@@ -21,7 +21,7 @@ use platform_http::axum::extract::{Path, Request, State};
 use platform_http::axum::http::request::Parts;
 use platform_http::axum::http::{HeaderMap, HeaderName, HeaderValue};
 use platform_http::axum::response::{IntoResponse, Response};
-use platform_http::{Problem, read_body};
+use platform_http::{AccessFields, Problem};
 use platform_identity::Asking;
 use platform_webhooks::is_json;
 use sha2::{Digest, Sha256};
@@ -90,7 +90,9 @@ pub(crate) async fn invoke(
     request: Request,
 ) -> Response {
     let mut told = Told::default();
-    let mut response = match handle(gateway, agent, asking, request, &mut told).await {
+    let mut access = AccessFields::default();
+    let outcome = handle(gateway, agent, asking, request, &mut told, &mut access).await;
+    let mut response = match outcome {
         Ok(response) => response,
         Err(problem) => {
             metrics::invoked(problem.slug);
@@ -98,6 +100,7 @@ pub(crate) async fn invoke(
         }
     };
     response.extensions_mut().insert(told);
+    response.extensions_mut().insert(access);
     response
 }
 
@@ -107,8 +110,9 @@ async fn handle(
     asking: Asking,
     request: Request,
     told: &mut Told,
+    access: &mut AccessFields,
 ) -> Result<Response, Problem> {
-    let admitted = gateway.admit()?;
+    gateway.look()?;
     asking.may(SCOPE)?;
     let (parts, body) = request.into_parts();
     let tenant = tenant(&asking, &parts.headers)?;
@@ -120,10 +124,7 @@ async fn handle(
     if !is_json(limit::content_type(&parts.headers)?) {
         return Err(limit::not_read());
     }
-    let reading = read_body(body, declared, gateway.max_body_bytes);
-    let body = tokio::time::timeout(gateway.read_deadline, reading)
-        .await
-        .map_err(|_| Problem::request_timeout())??;
+    let (body, admitted) = gateway.receive(body, declared).await?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let parsed = json::parse(&body).map_err(|error| problems::not_json(error.to_string()))?;
     let ask = Ask::read(parsed)?;
@@ -131,6 +132,8 @@ async fn handle(
         .map(|Path(agent)| agent)
         .map_err(|_| no_such_agent())?;
     let tool = tool_of(&gateway, &tenant, &agent_id, &ask)?;
+    // Not before: where nobody need show a credential, anybody may name a tenant.
+    access.tenant = Some(tenant.as_str().to_owned());
     let room = gateway
         .invocations
         .clone()
@@ -177,6 +180,7 @@ async fn handle(
         ask,
         wait,
     };
+    access.correlation = Some(question.correlation.to_string());
     // A caller who goes away does not undo what was asked: it is carried on, and
     // its answer is there for whoever asks again under the key.
     let (progress, events) = mpsc::channel(8);

@@ -3,6 +3,7 @@
 //! request it is, so that nobody can use up the budget of another by forging.
 
 mod admission;
+mod arrivals;
 mod shared;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use platform_resilience::{Buckets, Circuit, Quota, Standing};
 #[cfg(test)]
 pub(crate) use admission::overloaded;
 pub(crate) use admission::{Admission, Admitted};
+pub(crate) use arrivals::Arrivals;
 use shared::Shared;
 
 use crate::gateway::Gateway;

@@ -3,6 +3,7 @@
 //! tests, of which none needs all of it.
 #![allow(dead_code)]
 
+pub(crate) mod drip;
 pub(crate) mod users;
 
 use std::sync::Arc;
@@ -158,7 +159,8 @@ impl Bench {
         self.register("acme", "ingest", policy).await;
     }
 
-    fn source(
+    /// A source whose secrets are `(id, text, valid until)`.
+    pub(crate) fn source(
         &self,
         id: &str,
         scheme: &str,
