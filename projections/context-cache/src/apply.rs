@@ -34,6 +34,9 @@ const READ_POSITION: Script = Script::new("return redis.call('HGETALL', KEYS[1])
 /// was known, how many a list keeps, number of offsets, then topic and offset of
 /// each, then one operation a key. `S`: set, value, milliseconds. `L`: list,
 /// order, member, milliseconds.
+///
+/// A member that is in its list came with its time to live. A list is cut at
+/// every eighth order: readers look at no more than it is to keep.
 const WRITE: Script = Script::new(
     "local seen = redis.call('HGET', KEYS[1], 'generation') \
      if not seen and ARGV[2] == '1' then return {-1, 0} end \
@@ -52,10 +55,14 @@ const WRITE: Script = Script::new(
          redis.call('SET', key, ARGV[at + 1], 'PX', ARGV[at + 2]) \
          at = at + 3 \
        else \
-         redis.call('ZADD', key, 'NX', ARGV[at + 1], ARGV[at + 2]) \
-         redis.call('ZREMRANGEBYRANK', key, 0, beyond) \
-         if redis.call('PTTL', key) < tonumber(ARGV[at + 3]) then \
-           redis.call('PEXPIRE', key, ARGV[at + 3]) \
+         local order, ttl = ARGV[at + 1], ARGV[at + 3] \
+         if redis.call('ZADD', key, 'NX', order, ARGV[at + 2]) == 1 then \
+           if tonumber(order) % 8 == 0 then \
+             redis.call('ZREMRANGEBYRANK', key, 0, beyond) \
+           end \
+           if redis.call('PEXPIRE', key, ttl, 'GT') == 0 then \
+             redis.call('PEXPIRE', key, ttl, 'NX') \
+           end \
          end \
          at = at + 4 \
        end \

@@ -73,7 +73,7 @@ pub(crate) const SETS: &[Set] = &[
         measure: |bench| Box::pin(replay::replay(bench)),
     },
     Set {
-        ids: &["G6b", "G6b-live"],
+        ids: &["G6b", "G6b-checked", "G6b-live"],
         measure: |bench| Box::pin(rebuild::rebuild(bench)),
     },
     Set {

@@ -20,8 +20,6 @@ pub(crate) async fn cache(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let count = bench.size.pick(2_000, 20_000, 200_000);
     let bed = bench.servers.bed("cache").await?;
     let cache = ContextCacheProjection::new(bed.redis().await?, bed.registry.clone());
-    cache.clear().await?;
-    cache.positions(0).await?;
     let changes: Vec<_> = (0..count)
         .flat_map(|n| {
             let position = Position {
@@ -33,6 +31,9 @@ pub(crate) async fn cache(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         })
         .collect();
     let fill = async || {
+        // Each context is a new one each time.
+        cache.clear().await?;
+        cache.positions(0).await?;
         let parts: Vec<(i64, Vec<_>)> = changes
             .chunks(BATCH)
             .scan(0, |next, part| {
