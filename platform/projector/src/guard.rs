@@ -18,6 +18,8 @@ pub(crate) enum Guard {
     Intent,
     /// Of a stream one event is on its way at a time.
     OneAtATime,
+    /// What a decision rests on was read by who was the owner then.
+    Reading,
 }
 
 #[cfg(not(test))]

@@ -6,7 +6,7 @@ mod redrives;
 mod tries;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use platform_config::DeadLetters as Policy;
 use platform_log::Record;
@@ -20,7 +20,7 @@ pub use redrives::redrive;
 use crate::Failure;
 use crate::error::chain;
 use crate::session::Halt;
-use crate::world::{Append, KafkaLog, Log, World};
+use crate::world::{Append, Clock, KafkaLog, Log, World};
 use tries::Tries;
 
 /// Where records go that could not be handled. Every runner also reads it, for
@@ -46,6 +46,9 @@ pub(crate) enum Verdict {
     Buried,
 }
 
+/// The ticks of the world's clock.
+type Ticks = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// Judges records that failed, on behalf of one consumer, and sends away those
 /// that are given up.
 #[derive(Clone)]
@@ -57,6 +60,7 @@ pub(crate) struct DeadLetters<L = KafkaLog> {
     reads_letters: bool,
     policy: Policy,
     log: L,
+    ticks: Ticks,
     tries: Arc<Mutex<Tries>>,
 }
 
@@ -73,6 +77,10 @@ impl<L: Log> DeadLetters<L> {
             reads_letters: topics.contains(&TOPIC),
             policy: world.dead_letters().clone(),
             log: world.log().clone(),
+            ticks: Arc::new({
+                let clock = world.clock().clone();
+                move || clock.ticks()
+            }),
             tries: Arc::default(),
         }
     }
@@ -99,10 +107,10 @@ impl<L: Log> DeadLetters<L> {
             Failure::Transient(_) => return Ok(Verdict::Wait(failure)),
             Failure::Poison(_) => self.tries().count(&taken.at) + 1,
             Failure::Suspect(_) => {
-                let (attempts, since) = self.tries().note(&taken.at, Instant::now());
+                let (attempts, tried_for) = self.tries().note(&taken.at, (self.ticks)());
                 let pause = self.pause(attempts);
                 let patience = tries::patience(self.policy(), &failure);
-                if attempts < self.attempts() || since.elapsed() < patience {
+                if attempts < self.attempts() || tried_for < patience {
                     metrics::counter!(crate::metric::RETRIES, "runner" => self.consumer, "step" => "record")
                         .increment(1);
                     return Ok(Verdict::Again(pause, failure));

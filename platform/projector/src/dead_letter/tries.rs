@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use platform_config::DeadLetters as Policy;
 use platform_log::{DecodeError, Record};
@@ -15,12 +15,12 @@ pub(super) struct Tries(HashMap<(String, i32), Tried>);
 struct Tried {
     offset: i64,
     attempts: u32,
-    since: Instant,
+    since: Duration,
 }
 
 impl Tries {
-    /// Counts a try that failed; answers how many there were, and since when.
-    pub(super) fn note(&mut self, record: &Record, now: Instant) -> (u32, Instant) {
+    /// Counts a try that failed; answers how many there were, and for how long.
+    pub(super) fn note(&mut self, record: &Record, now: Duration) -> (u32, Duration) {
         let tried = self
             .0
             .entry((record.topic.clone(), record.partition))
@@ -37,7 +37,7 @@ impl Tries {
             };
         }
         tried.attempts = tried.attempts.saturating_add(1);
-        (tried.attempts, tried.since)
+        (tried.attempts, now.saturating_sub(tried.since))
     }
 
     /// How many tries were counted of this record.
@@ -100,11 +100,12 @@ mod tests {
     #[test]
     fn tries_are_counted_for_the_record_at_hand() {
         let mut tries = Tries::default();
-        let now = Instant::now();
-        assert_eq!(tries.note(&record(4), now).0, 1);
-        assert_eq!(tries.note(&record(4), now).0, 2);
+        let now = Duration::from_secs(60);
+        let later = now + Duration::from_secs(5);
+        assert_eq!(tries.note(&record(4), now), (1, Duration::ZERO));
+        assert_eq!(tries.note(&record(4), later), (2, later - now));
         assert_eq!(tries.count(&record(4)), 2);
-        assert_eq!(tries.note(&record(5), now).0, 1);
+        assert_eq!(tries.note(&record(5), later), (1, Duration::ZERO));
         assert_eq!(tries.count(&record(4)), 0);
     }
 

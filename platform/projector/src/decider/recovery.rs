@@ -80,7 +80,8 @@ where
             .map(|(_, event)| event.meta.stream.clone())
             .collect();
         let mut states = States::default();
-        states.load(self.world.store(), partition, &streams).await?;
+        let own = self.own.get(&partition).ok_or(Halt::Fenced)?;
+        states.load(self.world.store(), own, &streams).await?;
         let mut decided = Decided::<P>::default();
         let mut replaced = BTreeSet::new();
         let mut missing = Vec::new();
@@ -144,9 +145,7 @@ where
             .map(|(_, event)| event.meta.stream.clone())
             .collect();
         let mut states = States::default();
-        states
-            .load(self.world.store(), own.partition, &streams)
-            .await?;
+        states.load(self.world.store(), own, &streams).await?;
         let mut requests = Vec::new();
         let mut folded = Vec::with_capacity(events.len());
         for (record, event) in events {

@@ -255,7 +255,8 @@ impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
                 .extend(self.process.streams(input));
         }
         for (partition, streams) in by_partition {
-            states.load(self.world.store(), partition, &streams).await?;
+            let own = self.own.get(&partition).ok_or(Halt::Fenced)?;
+            states.load(self.world.store(), own, &streams).await?;
         }
         Ok(())
     }
@@ -273,9 +274,8 @@ impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
             Err(failure) => return Ok(Err(failure)),
         };
         let streams: Vec<String> = routes.iter().map(|(stream, _)| stream.clone()).collect();
-        states
-            .load(self.world.store(), record.partition, &streams)
-            .await?;
+        let own = self.own.get(&record.partition).ok_or(Halt::Fenced)?;
+        states.load(self.world.store(), own, &streams).await?;
         let now = self.world.clock().now();
         Ok(decided.input(&self.process, states, record, input, routes, now))
     }
@@ -428,9 +428,9 @@ impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
     /// Wakes the streams whose time has come.
     async fn timers(&mut self) -> Result<(), Halt> {
         let now = self.world.clock().now();
-        let partitions: Vec<i32> = self.own.keys().copied().collect();
+        let own: Vec<Claimed> = self.own.values().cloned().collect();
         let store = self.world.store();
-        let due = states::due::<StateOf<P>, _>(store, &partitions, now.as_micros(), DUE).await?;
+        let due = states::due::<StateOf<P>, _>(store, &own, now.as_micros(), DUE).await?;
         if due.is_empty() {
             return Ok(());
         }

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 
 use domain_kernel::Metadata;
-use platform_postgres::Migration;
+use platform_postgres::{Claimed, Migration};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::guard::{Guard, stands};
 use crate::session::Halt;
 use crate::world::{StateRow, StateStore};
 
@@ -66,10 +67,16 @@ impl<S> Default for States<S> {
 
 impl<S: Default + Clone + Serialize + DeserializeOwned + Send + Sync> States<S> {
     /// Loads those of `streams` that are not here yet; one that does not exist starts empty.
+    /// Refused as [`Halt::Fenced`] when `own`, the claim of their partition, no longer
+    /// held when they were read.
+    ///
+    /// Without that, an owner that was superseded could decide on a state that its
+    /// successor wrote, between two events of one decision, and its event would
+    /// stand where the second of them belongs.
     pub(crate) async fn load<D: StateStore>(
         &mut self,
         store: &D,
-        partition: i32,
+        own: &Claimed,
         streams: &[String],
     ) -> Result<(), Halt> {
         let mut missing: Vec<&str> = streams
@@ -82,14 +89,16 @@ impl<S: Default + Clone + Serialize + DeserializeOwned + Send + Sync> States<S> 
         if missing.is_empty() {
             return Ok(());
         }
-        for row in store.load(&missing).await? {
+        let rows = store.load(&missing).await?;
+        still_owned(store, std::slice::from_ref(own)).await?;
+        for row in rows {
             let (stream, entry) = read(row)?;
             self.entries.insert(stream, entry);
         }
         for stream in missing {
             self.entries
                 .entry(stream.to_owned())
-                .or_insert_with(|| empty(partition));
+                .or_insert_with(|| empty(own.partition));
         }
         Ok(())
     }
@@ -139,15 +148,28 @@ fn empty<S: Default>(partition: i32) -> Entry<S> {
     }
 }
 
-/// The streams of the given partitions that wanted to be woken by `now`.
+/// The streams of the partitions of `own` that wanted to be woken by `now`.
+/// Refused as [`Halt::Fenced`] as [`States::load`] is.
 pub(crate) async fn due<S: DeserializeOwned, D: StateStore>(
     store: &D,
-    partitions: &[i32],
+    own: &[Claimed],
     now: i64,
     limit: i64,
 ) -> Result<Vec<(String, Entry<S>)>, Halt> {
-    let rows = store.due(partitions, now, limit).await?;
+    let partitions: Vec<i32> = own.iter().map(|claim| claim.partition).collect();
+    let rows = store.due(&partitions, now, limit).await?;
+    if !rows.is_empty() {
+        still_owned(store, own).await?;
+    }
     rows.into_iter().map(read).collect()
+}
+
+/// Asked after the reading: whoever claims later writes later.
+async fn still_owned<D: StateStore>(store: &D, claims: &[Claimed]) -> Result<(), Halt> {
+    if stands(Guard::Reading) {
+        store.verify(claims).await?;
+    }
+    Ok(())
 }
 
 fn read<S: DeserializeOwned>(row: StateRow) -> Result<(String, Entry<S>), Halt> {

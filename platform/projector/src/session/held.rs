@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use platform_log::Record;
 use tracing::warn;
@@ -20,17 +20,17 @@ pub(crate) struct Held {
     pub(crate) failure: Failure,
 }
 
-/// The partitions that wait, and until when.
+/// The partitions that wait, and until when, by the ticks of the clock.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(BTreeMap<i32, Instant>);
+pub(super) struct Waiting(BTreeMap<i32, Duration>);
 
 impl Waiting {
-    fn add(&mut self, partition: i32, until: Instant) {
+    fn add(&mut self, partition: i32, until: Duration) {
         let known = self.0.entry(partition).or_insert(until);
         *known = until.max(*known);
     }
 
-    fn take_due(&mut self, now: Instant) -> Vec<i32> {
+    fn take_due(&mut self, now: Duration) -> Vec<i32> {
         let due: Vec<i32> = self
             .0
             .iter()
@@ -54,7 +54,7 @@ impl Waiting {
     }
 
     /// When the first of them goes on.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Duration> {
         self.0.values().min().copied()
     }
 
@@ -66,7 +66,7 @@ impl Waiting {
 impl<W: World, R: Role> Session<W, R> {
     /// Lets the partitions of these records wait, without giving them up.
     pub(super) fn hold(&mut self, held: Vec<Held>) -> Result<(), Halt> {
-        let now = Instant::now();
+        let now = self.ticks();
         let mut partitions = Vec::with_capacity(held.len());
         for held in held {
             warn!(
@@ -89,7 +89,7 @@ impl<W: World, R: Role> Session<W, R> {
 
     /// Reads on where the pause is over.
     pub(super) fn go_on(&mut self) -> Result<(), Halt> {
-        let due = self.waiting.take_due(Instant::now());
+        let due = self.waiting.take_due(self.ticks());
         if due.is_empty() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_partition_goes_on_when_the_longest_of_its_pauses_is_over() {
-        let now = Instant::now();
+        let now = Duration::from_secs(60);
         let later = now + Duration::from_secs(1);
         let mut waiting = Waiting::default();
         waiting.add(1, later);

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use platform_log::{GroupEvent, Record};
 use platform_postgres::{Checkpoints, Claimed};
@@ -388,9 +388,10 @@ impl<W: World, R: Role> Session<W, R> {
 
     /// For records: no longer than until a partition that waits goes on.
     fn longest_wait(&self) -> Duration {
-        let next = self.waiting.next().map_or(self.options.tick, |next| {
-            next.saturating_duration_since(Instant::now())
-        });
+        let next = self
+            .waiting
+            .next()
+            .map_or(self.options.tick, |next| next.saturating_sub(self.ticks()));
         next.clamp(Duration::from_millis(1), self.options.tick)
     }
 
@@ -512,7 +513,7 @@ impl<W: World, R: Role> Session<W, R> {
         self.options.show_owned(self.owned.numbers().len());
     }
 
-    fn ticks(&self) -> Duration {
+    pub(super) fn ticks(&self) -> Duration {
         self.world.clock().ticks()
     }
 

@@ -116,6 +116,13 @@ fn decode<T: DeserializeOwned>(fate: &Fate, record: &Record) -> Result<Recorded<
             source: Error::Cancelled,
         });
     }
+    // Not even the registry knows it yet: this one is tried again, while only its
+    // partition waits.
+    if fate.fails("schema") {
+        return Err(DecodeError::Schema {
+            source: Error::UnknownSchema { id: 7 },
+        });
+    }
     decoded(record).ok_or(DecodeError::Malformed(MalformedRecord::NoValue))
 }
 

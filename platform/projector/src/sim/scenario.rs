@@ -124,7 +124,8 @@ impl Stage {
                 attempts: 3,
                 first_pause_ms: 100,
                 longest_pause_ms: 1_000,
-                schema_wait_ms: 60_000,
+                // Longer than the storm: what is only unknown for now is never given up.
+                schema_wait_ms: 2 * STORM.as_millis() as u64,
             },
         };
         let ended = match kind {

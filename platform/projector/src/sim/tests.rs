@@ -103,6 +103,11 @@ fn with_several_events_of_a_stream_on_their_way_it_breaks() {
 }
 
 #[test]
+fn without_a_look_at_who_owns_what_is_read_it_breaks() {
+    is_missed(Guard::Reading);
+}
+
+#[test]
 fn without_reemission_after_a_takeover_it_breaks() {
     is_missed(Guard::Reemission);
 }

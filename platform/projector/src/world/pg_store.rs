@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use platform_postgres::tokio_postgres::types::Type;
 use platform_postgres::{
     Checkpoints, Claimed, Error, Migration, Pool, Resolution, incarnation, tokio_postgres,
     use_schema,
@@ -104,13 +105,13 @@ impl StateStore for PgStore {
     async fn load(&self, streams: &[&str]) -> Result<Vec<StateRow>, Halt> {
         let client = self.pool.get().await?;
         let rows = client
-            .query(
+            .query_typed(
                 &format!(
                     "SELECT stream, partition, version, state::text, last::text, wake_at
                      FROM \"{}\".mesh_state WHERE stream = ANY($1)",
                     self.checkpoints.schema()
                 ),
-                &[&streams],
+                &[(&streams, Type::TEXT_ARRAY)],
             )
             .await?;
         rows.iter().map(read).collect()
