@@ -47,6 +47,12 @@ struct RateLimits {
 pub(crate) async fn condition(State(gateway): State<Arc<Gateway>>) -> Json<Condition> {
     let admission = &gateway.admission;
     let mut circuits = gateway.idempotency.circuits();
+    for (name, circuit) in [
+        ("answers-postgres", gateway.answers.circuit()),
+        ("read-models-postgres", gateway.read_models.circuit()),
+    ] {
+        circuits.insert(name, circuit.state().as_str());
+    }
     let shared = gateway.rate_limits.circuit();
     if let Some(circuit) = shared {
         circuits.insert("rate-limits-redis", circuit.state().as_str());

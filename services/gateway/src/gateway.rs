@@ -20,6 +20,7 @@ use crate::answers::Answers;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
 use crate::invoke::Results;
 use crate::limits::{Admission, Admitted, Arrivals, RateLimits};
+use crate::read_models::ReadModels;
 use crate::refusals::{Recording, Refusals};
 use crate::sources::Sources;
 
@@ -51,6 +52,7 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     /// What was answered under an `Idempotency-Key`.
     pub(crate) answers: Answers,
+    pub(crate) read_models: ReadModels,
     /// Who waits for which agent's answer.
     pub(crate) results: Results,
     /// Room for callers who wait.
@@ -133,6 +135,7 @@ impl Gateway {
             view: parts.view,
             identity: parts.identity,
             answers: Answers::new(parts.pool.clone(), parts.redis.clone()),
+            read_models: ReadModels::new(),
             results: parts.results,
             invocations: Arc::new(Semaphore::new(settings.gateway.invoke_concurrency)),
             invoke_wait: Duration::from_millis(settings.gateway.invoke_wait_ms),

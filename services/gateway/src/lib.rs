@@ -16,6 +16,7 @@ mod log_watch;
 mod metrics;
 mod openapi;
 mod problems;
+mod read_models;
 mod refusals;
 mod router;
 mod sources;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain_kernel::CorrelationId;
 use platform_http::Problem;
@@ -14,12 +13,9 @@ use platform_identity::Asking;
 use projections_audit::Entry;
 use serde::Serialize;
 use serde_json::Value;
-use tracing::warn;
 use utoipa::ToSchema;
 
 use crate::gateway::Gateway;
-
-const QUERY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The answer.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -97,15 +93,8 @@ pub(crate) async fn status(
         .ok()
         .and_then(|Path(id)| id.parse().ok())
         .ok_or_else(unknown)?;
-    let asked = projections_audit::by_correlation(&gateway.pool, correlation);
-    let entries = match tokio::time::timeout(QUERY_DEADLINE, asked).await {
-        Ok(Ok(entries)) => entries,
-        Ok(Err(error)) => {
-            warn!(error = %error, cause = ?error, "progress cannot be looked up");
-            return Err(Problem::unavailable("progress cannot be looked up now"));
-        }
-        Err(_) => return Err(Problem::unavailable("progress cannot be looked up now")),
-    };
+    let asked = || projections_audit::by_correlation(&gateway.pool, correlation);
+    let entries = gateway.read_models.ask("progress", asked).await?;
     if !entries.is_empty() {
         // What is another tenant's is not there.
         if !entries.iter().all(|entry| asking.sees(&entry.tenant)) {

@@ -7,6 +7,7 @@ use platform_http::axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::Response;
 use platform_postgres::{Migration, Pool, tokio_postgres};
 use platform_redis::Redis;
+use platform_resilience::{BreakerSettings, Circuit, Refused};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,12 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long Postgres may take.
 const DEADLINE: Duration = Duration::from_secs(3);
+
+const BREAKER: BreakerSettings = BreakerSettings {
+    failures_to_open: 5,
+    open_for: Duration::from_secs(1),
+    probes_to_close: 1,
+};
 
 /// Takes the key, also from somebody who took it and was never heard of again.
 const CLAIM: &str = "
@@ -79,6 +86,8 @@ pub(crate) struct Answers {
     redis: Redis,
     /// Filled once the table is there.
     table: Arc<OnceCell<()>>,
+    /// Before Postgres: while it is away, nobody waits for the deadline.
+    circuit: Circuit,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +98,8 @@ enum Failed {
     Query(#[from] tokio_postgres::Error),
     #[error("postgres did not answer in time")]
     Deadline,
+    #[error("postgres is not asked")]
+    Refused(#[from] Refused),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,7 +137,12 @@ impl Answers {
             pool,
             redis,
             table: Arc::default(),
+            circuit: Circuit::new("answers-postgres", BREAKER),
         }
+    }
+
+    pub(crate) const fn circuit(&self) -> &Circuit {
+        &self.circuit
     }
 
     /// Sees to the table, and from time to time to what is too old.
@@ -184,8 +200,7 @@ impl Answers {
                 Claimed::OtherBody
             });
         }
-        let asked = tokio::time::timeout(DEADLINE, self.ask(key, body_sha256, lease)).await;
-        match asked.unwrap_or(Err(Failed::Deadline)) {
+        match self.in_time(self.ask(key, body_sha256, lease)).await {
             Ok(claimed) => Ok(claimed),
             Err(error) => {
                 warn!(error = %error, cause = ?error, "answers cannot be looked up");
@@ -240,8 +255,7 @@ impl Answers {
     /// Keeps the answer. What cannot be kept now is asked for again under the
     /// same ids when the lease has ended, and so not done twice.
     pub(crate) async fn keep(&self, lease: Lease, given: &Given) {
-        let stored = tokio::time::timeout(DEADLINE, self.store(&lease, given)).await;
-        if let Err(error) = stored.unwrap_or(Err(Failed::Deadline)) {
+        if let Err(error) = self.in_time(self.store(&lease, given)).await {
             warn!(error = %error, cause = ?error, "an answer is not kept");
             metrics::idempotency_store_away("postgres");
             return;
@@ -274,6 +288,21 @@ impl Answers {
         Ok(())
     }
 
+    /// Asks Postgres, unless it was away a moment ago.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let permit = self.circuit.admit()?;
+        let asked = tokio::time::timeout(DEADLINE, asked).await;
+        let asked = asked.unwrap_or(Err(Failed::Deadline));
+        match &asked {
+            Ok(_) => permit.success(),
+            Err(_) => permit.failure(),
+        }
+        asked
+    }
+
     /// As if the request had never come: nothing was done.
     pub(crate) async fn release(&self, lease: Lease) {
         let released = async {
@@ -281,8 +310,7 @@ impl Answers {
             client.execute(RELEASE, &[&lease.key.as_slice()]).await?;
             Ok::<_, Failed>(())
         };
-        let released = tokio::time::timeout(DEADLINE, released).await;
-        if let Err(error) = released.unwrap_or(Err(Failed::Deadline)) {
+        if let Err(error) = self.in_time(released).await {
             // It ends by itself.
             debug!(error = %error, "a lease is not released");
         }

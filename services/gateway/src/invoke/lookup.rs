@@ -3,7 +3,6 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain_execution::{ExecutionCancelled, ExecutionRequest, USER_STEP};
 use domain_kernel::{EventId, ExecutionId, Json, Metadata, Recorded};
@@ -20,8 +19,6 @@ use tracing::warn;
 use crate::gateway::Gateway;
 use crate::problems;
 use crate::refusals::SOURCE;
-
-const QUERY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// `GET /v1/executions/{id}`
 #[utoipa::path(
@@ -126,16 +123,9 @@ async fn find(
     asking: &Asking,
     id: ExecutionId,
 ) -> Result<Option<Execution>, Problem> {
-    let away = || Problem::unavailable("executions cannot be looked up now");
-    let asked = projections_executions::by_id(&gateway.pool, id);
-    match tokio::time::timeout(QUERY_DEADLINE, asked).await {
-        Ok(Ok(found)) => Ok(found.filter(|found| asking.sees(&found.tenant))),
-        Ok(Err(error)) => {
-            warn!(error = %error, cause = ?error, "executions cannot be looked up");
-            Err(away())
-        }
-        Err(_) => Err(away()),
-    }
+    let asked = || projections_executions::by_id(&gateway.pool, id);
+    let found = gateway.read_models.ask("executions", asked).await?;
+    Ok(found.filter(|found| asking.sees(&found.tenant)))
 }
 
 fn show(found: &Execution) -> Value {
