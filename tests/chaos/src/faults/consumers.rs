@@ -53,7 +53,7 @@ fn killed<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 fn storm<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         const BEAT: Duration = Duration::from_secs(2);
-        let rounds = scene.profile.pick(2, 4);
+        let rounds = scene.profile.pick(1, 4);
         let roles = ["projections", "workflow", "sync", "federation"];
         let mut changes = 0;
         for round in 0..rounds {
