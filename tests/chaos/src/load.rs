@@ -30,12 +30,20 @@ pub struct Pace {
     pub most: usize,
 }
 
+/// What was acknowledged of the posts that began after a moment.
+#[derive(Debug, Default)]
+struct Marked {
+    moment: AtomicUsize,
+    acknowledged: AtomicUsize,
+}
+
 /// Senders at work.
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<watch::Sender<bool>>,
     acknowledged: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
+    marked: Arc<Marked>,
     early: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<Vec<Delivery>>,
 }
@@ -46,6 +54,7 @@ impl Load {
         let stop = Arc::new(watch::Sender::new(false));
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let refused = Arc::new(AtomicUsize::new(0));
+        let marked = Arc::new(Marked::default());
         let early = Arc::new(Mutex::new(Vec::new()));
         let keys: Vec<_> = (0..pace.keys)
             .map(|number| {
@@ -57,6 +66,7 @@ impl Load {
                     stop: stop.subscribe(),
                     acknowledged: Arc::clone(&acknowledged),
                     refused: Arc::clone(&refused),
+                    marked: Arc::clone(&marked),
                     early: Arc::clone(&early),
                 }
                 .send(pace)
@@ -66,6 +76,7 @@ impl Load {
             stop,
             acknowledged,
             refused,
+            marked,
             early,
             task: tokio::spawn(async move { join_all(keys).await.concat() }),
         }
@@ -79,6 +90,18 @@ impl Load {
     /// How many posts were refused or not answered up to now.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::SeqCst)
+    }
+
+    /// From now on the posts are counted that begin and are acknowledged.
+    pub fn mark(&self) {
+        self.marked.moment.fetch_add(1, Ordering::SeqCst);
+        self.marked.acknowledged.store(0, Ordering::SeqCst);
+    }
+
+    /// How many posts began after the last mark and were acknowledged. One that
+    /// was under way then may be answered long after it, and is not among them.
+    pub fn acknowledged_since_mark(&self) -> usize {
+        self.marked.acknowledged.load(Ordering::SeqCst)
     }
 
     /// The correlation ids of what was acknowledged up to now.
@@ -108,6 +131,7 @@ struct One {
     stop: watch::Receiver<bool>,
     acknowledged: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
+    marked: Arc<Marked>,
     early: Arc<Mutex<Vec<String>>>,
 }
 
@@ -146,8 +170,12 @@ impl One {
     async fn deliver(&mut self, delivery: &mut Delivery) {
         let mut give_up = None;
         loop {
+            let moment = self.marked.moment.load(Ordering::SeqCst);
             let answer = self.sender.post(&delivery.ticket).await;
             if delivery.note(&answer) {
+                if self.marked.moment.load(Ordering::SeqCst) == moment {
+                    self.marked.acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
                 self.early
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

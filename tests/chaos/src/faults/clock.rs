@@ -90,11 +90,9 @@ fn of_the_gateway<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>>
         scene.acknowledged_more(2).await?;
         for minutes in [6, -6] {
             clock.set(minutes)?;
-            // Whoever was on the way is through.
-            scene.refused_more(4).await?;
-            let before = scene.load.acknowledged();
-            scene.refused_more(8).await?;
-            let let_in = scene.load.acknowledged() - before;
+            scene.load.mark();
+            scene.refused_more(12).await?;
+            let let_in = scene.load.acknowledged_since_mark();
             if let_in > 0 {
                 scene.wrong(format!("{let_in} let in at {minutes} min"));
             }
