@@ -9,7 +9,6 @@ mod shared;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use domain_kernel::{Actor, TenantId};
 
@@ -20,7 +19,7 @@ use platform_http::axum::middleware::Next;
 use platform_http::axum::response::{IntoResponse as _, Response};
 use platform_http::{ClientAddress, Problem};
 use platform_redis::Redis;
-use platform_resilience::{Buckets, Circuit, Quota, Standing};
+use platform_resilience::{Circuit, Limiter, Quota, Standing, quota};
 
 #[cfg(test)]
 pub(crate) use admission::overloaded;
@@ -35,19 +34,18 @@ use crate::sources::KnownSource;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Buckets this process remembers at least.
+/// Buckets of a policy that this process remembers at least.
 const KEYS: usize = 65_536;
 
 /// The limits of one gateway.
 #[derive(Debug)]
 pub(crate) struct RateLimits {
-    source: Option<Quota>,
+    source: Option<Limiter<Whose>>,
     /// Of sources that have their own, which may be none.
-    sources: HashMap<String, Option<Quota>>,
-    tenant: Option<Quota>,
-    key: Option<Quota>,
-    address: Option<Quota>,
-    buckets: Buckets<Whose>,
+    sources: HashMap<String, Option<Limiter<Whose>>>,
+    tenant: Option<Limiter<Whose>>,
+    key: Option<Limiter<Whose>>,
+    address: Option<Limiter<Whose>>,
     shared: Option<Shared>,
 }
 
@@ -91,8 +89,8 @@ impl Told {
             let separator = if policies.is_empty() { "" } else { ", " };
             policies.push_str(&format!(
                 "{separator}\"{name}\";q={};w={}",
-                quota.burst,
-                seconds(quota.window())
+                quota.burst_size(),
+                seconds(quota.burst_size_replenished_in())
             ));
             standings.push_str(&format!(
                 "{separator}\"{name}\";r={};t={}",
@@ -137,30 +135,33 @@ pub(crate) async fn guard(
 
 impl RateLimits {
     pub(crate) fn new(settings: &Settings, redis: Redis) -> Self {
+        let limiter = |per_second, burst, keys| {
+            quota(per_second, burst).map(|quota| Limiter::new(quota, keys))
+        };
         Self {
-            source: Quota::new(settings.source_per_s, settings.source_burst),
+            source: limiter(settings.source_per_s, settings.source_burst, KEYS),
+            // Each has one bucket, its source's.
             sources: settings
                 .sources
                 .iter()
-                .map(|(source, rate, burst)| (source.clone(), Quota::new(*rate, *burst)))
+                .map(|(source, rate, burst)| (source.clone(), limiter(*rate, *burst, 1)))
                 .collect(),
-            tenant: Quota::new(settings.tenant_per_s, settings.tenant_burst),
-            key: Quota::new(settings.key_per_s, settings.key_burst),
-            address: Quota::new(settings.address_per_s, settings.address_burst),
-            buckets: Buckets::new(KEYS),
+            tenant: limiter(settings.tenant_per_s, settings.tenant_burst, KEYS),
+            key: limiter(settings.key_per_s, settings.key_burst, KEYS),
+            address: limiter(settings.address_per_s, settings.address_burst, KEYS),
             shared: settings.shared.then(|| Shared::new(redis)),
         }
     }
 
     /// Asks for a request from `address`, of which nothing is believed yet.
     fn address(&self, address: IpAddr, told: &mut Told) -> Result<(), Problem> {
-        let Some(quota) = self.address else {
+        let Some(limiter) = &self.address else {
             return Ok(());
         };
         // Never shared: strangers would fill Redis with their addresses.
         let whose = Whose::Address(platform_http::network(address));
-        let standing = self.buckets.take(whose.clone(), &quota, Instant::now());
-        settle(&whose, quota, standing, told)
+        let standing = limiter.take(&whose);
+        settle(&whose, limiter.quota(), standing, told)
     }
 
     /// Asks for a delivery of a source that has proved to be its own.
@@ -170,19 +171,13 @@ impl RateLimits {
         key_id: &str,
         told: &mut Told,
     ) -> Result<(), Problem> {
-        let of_source = self.sources.get(&source.id).copied();
-        let whose = [
-            (
-                of_source.unwrap_or(self.source),
-                Whose::Source(source.id.clone()),
-            ),
-            (
-                self.tenant,
-                Whose::Tenant(source.tenant.as_str().to_owned()),
-            ),
-            (self.key, Whose::Key(source.id.clone(), key_id.to_owned())),
-        ];
-        self.charge(whose, told).await
+        let of_source = self.sources.get(&source.id).unwrap_or(&self.source);
+        let tenant = Whose::Tenant(source.tenant.as_str().to_owned());
+        let key = Whose::Key(source.id.clone(), key_id.to_owned());
+        let source = Whose::Source(source.id.clone());
+        self.charge(of_source, source, told).await?;
+        self.charge(&self.tenant, tenant, told).await?;
+        self.charge(&self.key, key, told).await
     }
 
     /// Asks for a question of `caller`, who is known unless nobody need show a
@@ -193,26 +188,29 @@ impl RateLimits {
         caller: Option<Actor>,
         told: &mut Told,
     ) -> Result<(), Problem> {
-        let tenant = (self.tenant, Whose::Tenant(tenant.as_str().to_owned()));
-        let caller = caller.map(|caller| (self.key, Whose::Caller(caller.as_str().to_owned())));
-        self.charge([tenant].into_iter().chain(caller), told).await
-    }
-
-    async fn charge(
-        &self,
-        whose: impl IntoIterator<Item = (Option<Quota>, Whose)>,
-        told: &mut Told,
-    ) -> Result<(), Problem> {
-        for (quota, whose) in whose {
-            if let Some(quota) = quota {
-                let standing = self.take(&whose, &quota).await;
-                settle(&whose, quota, standing, told)?;
-            }
+        let tenant = Whose::Tenant(tenant.as_str().to_owned());
+        self.charge(&self.tenant, tenant, told).await?;
+        if let Some(caller) = caller {
+            let caller = Whose::Caller(caller.as_str().to_owned());
+            self.charge(&self.key, caller, told).await?;
         }
         Ok(())
     }
 
-    async fn take(&self, whose: &Whose, quota: &Quota) -> Standing {
+    async fn charge(
+        &self,
+        limiter: &Option<Limiter<Whose>>,
+        whose: Whose,
+        told: &mut Told,
+    ) -> Result<(), Problem> {
+        let Some(limiter) = limiter else {
+            return Ok(());
+        };
+        let standing = self.take(&whose, limiter).await;
+        settle(&whose, limiter.quota(), standing, told)
+    }
+
+    async fn take(&self, whose: &Whose, limiter: &Limiter<Whose>) -> Standing {
         if let Some(shared) = &self.shared {
             let key = match whose {
                 Whose::Address(address) => address.to_string(),
@@ -222,12 +220,12 @@ impl RateLimits {
                 Whose::Caller(actor) => format!("/{actor}"),
             };
             let key = format!("rate:{}:{key}", whose.policy());
-            if let Some(standing) = shared.take(key, quota).await {
+            if let Some(standing) = shared.take(key, limiter.quota()).await {
                 return standing;
             }
             metrics::rate_limit_degraded();
         }
-        self.buckets.take(whose.clone(), quota, Instant::now())
+        limiter.take(whose)
     }
 
     /// The circuit before Redis, where budgets are shared.
@@ -268,7 +266,7 @@ mod tests {
             policies: vec![
                 (
                     "source",
-                    Quota::new(10.0, 20).unwrap(),
+                    quota(10.0, 20).unwrap(),
                     Standing {
                         admitted: true,
                         remaining: 19,
@@ -277,7 +275,7 @@ mod tests {
                 ),
                 (
                     "tenant",
-                    Quota::new(1.0, 60).unwrap(),
+                    quota(1.0, 60).unwrap(),
                     Standing {
                         admitted: false,
                         remaining: 0,

@@ -12,8 +12,8 @@ use tracing::debug;
 
 /// How long Redis is waited for: less than a request has to spare.
 const DEADLINE: Duration = Duration::from_millis(250);
-/// How much of a second's budget is taken ahead.
-const AHEAD: f64 = 0.1;
+/// What comes in this time is taken ahead.
+const AHEAD: Duration = Duration::from_millis(100);
 /// What was taken ahead and not used in this time is given up.
 const KEPT: Duration = Duration::from_secs(1);
 /// More shares than a registry has sources.
@@ -25,7 +25,7 @@ const BREAKER: BreakerSettings = BreakerSettings {
     probes_to_close: 1,
 };
 
-/// The bucket of `platform_resilience::Bucket` by the clock of Redis, giving
+/// The bucket of `platform_resilience::Limiter` by the clock of Redis, giving
 /// several tokens at once: how many were granted, how many are left, and the
 /// microseconds until there is one again.
 const TAKE: Script = Script::new(
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     /// Takes a token of the common budget. None when Redis cannot tell.
-    pub(super) async fn take(&self, key: String, quota: &Quota) -> Option<Standing> {
+    pub(super) async fn take(&self, key: String, quota: Quota) -> Option<Standing> {
         if let Some(standing) = self.at_hand(&key, Instant::now()) {
             return Some(standing);
         }
@@ -128,14 +128,16 @@ impl Shared {
         })
     }
 
-    async fn ask(&self, key: &str, quota: &Quota) -> Option<(u32, u32, u64)> {
+    async fn ask(&self, key: &str, quota: Quota) -> Option<(u32, u32, u64)> {
         let permit = self.circuit.admit().ok()?;
-        let want = (quota.per_second * AHEAD) as u32;
+        let interval = quota.replenish_interval();
+        let burst = quota.burst_size().get();
+        let want = AHEAD.div_duration_f64(interval) as u32;
         // One gateway must not take what all others should live on.
-        let want = want.min(quota.burst / 4).max(1);
+        let want = want.min(burst / 4).max(1);
         let arguments = [
-            format!("{:.3}", 1e6 / quota.per_second),
-            quota.burst.to_string(),
+            format!("{:.3}", interval.as_secs_f64() * 1e6),
+            burst.to_string(),
             want.to_string(),
         ];
         let names = [key.to_owned()];

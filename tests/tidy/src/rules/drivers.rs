@@ -2,12 +2,13 @@ use crate::{Finding, Workspace};
 
 /// Each driver, and the one crate that owns it. Everybody else goes through
 /// that crate, so an upgrade or an exchange of the driver is one crate's matter.
-const OWNERS: [(&str, &str); 13] = [
+const OWNERS: [(&str, &str); 14] = [
     ("rdkafka", "platform/log"),
     ("tokio-postgres", "platform/postgres"),
     ("deadpool-postgres", "platform/postgres"),
     ("refinery", "platform/postgres"),
     ("fred", "platform/redis"),
+    ("governor", "platform/resilience"),
     ("usearch", "platform/vectors"),
     ("rcgen", "platform/certs"),
     ("reqwest", "platform/http"),
