@@ -21,7 +21,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host"
 
 mkdir -p target/fuzz/crashes
-for name in signature description body; do
+for name in signature description body headers; do
     mkdir -p "target/fuzz/found/$name"
     "target/fuzz/$host/debug/$name" "target/fuzz/found/$name" "fuzz/found/$name" "fuzz/corpus/$name" \
         -max_total_time="$seconds" -max_len=8192 -artifact_prefix=target/fuzz/crashes/ \

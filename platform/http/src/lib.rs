@@ -22,6 +22,8 @@ pub use ops::serve_ops;
 pub use outbound::{NotPermitted, Outbound};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem};
 pub use reqwest;
+#[doc(hidden)]
+pub use server::fuzzing;
 pub use server::{
     ClientAddress, Limits, Listener, bind, layered, listen, network, redirect_to, serve,
 };

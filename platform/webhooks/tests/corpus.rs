@@ -1,37 +1,14 @@
-//! What the fuzz targets are run with, without the fuzzer: the corpus, each entry
-//! of it cut short at every byte and with every byte altered, and what was found.
+//! What the fuzz targets are run with, without the fuzzer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[allow(unreachable_pub)]
-#[path = "../../../fuzz/src/lib.rs"]
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
+#[allow(unreachable_pub)]
+#[path = "../../../fuzz/src/webhooks.rs"]
 mod targets;
 
-use std::path::Path;
-
-fn inputs(kind: &str, name: &str) -> Vec<Vec<u8>> {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
-    let entries = std::fs::read_dir(fuzz.join(kind).join(name)).unwrap();
-    let inputs: Vec<_> = entries
-        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-        .collect();
-    assert!(!inputs.is_empty(), "{kind}/{name} has inputs");
-    inputs
-}
-
-fn replay(name: &str, target: fn(&[u8])) {
-    for data in inputs("found", name) {
-        target(&data);
-    }
-    for data in inputs("corpus", name) {
-        target(&data);
-        for place in 0..data.len() {
-            target(&data[..place]);
-            let mut altered = data.clone();
-            altered[place] ^= 0x11;
-            target(&altered);
-        }
-    }
-}
+use replay::replay;
 
 #[test]
 fn signatures() {

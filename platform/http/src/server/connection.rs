@@ -24,7 +24,7 @@ use tower::Service;
 use tracing::debug;
 
 use super::forwarded::{ClientAddress, client_address};
-use super::guarded::{Guarded, Tail};
+use super::guarded::{Guarded, Heads};
 use super::pace::Paced;
 use super::{Limits, Refused};
 use crate::Problem;
@@ -127,14 +127,18 @@ impl Server {
             .increment(1);
     }
 
-    async fn http_1<S>(self: Arc<Self>, stream: S, peer: SocketAddr, client: Option<ClientIdentity>)
-    where
+    pub(super) async fn http_1<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: SocketAddr,
+        client: Option<ClientIdentity>,
+    ) where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
     {
         let activity = Arc::new(Activity::default());
-        let tail = Tail::new(self.limits.header_bytes.max(8_192));
-        let stream = Guarded::new(stream, Some(tail.clone()), self.limits.write_stall);
-        let service = service(self.clone(), activity.clone(), peer, client, Some(tail));
+        let heads = Heads::new(self.limits.header_bytes.max(8_192));
+        let stream = Guarded::new(stream, Some(heads.clone()), self.limits.write_stall);
+        let service = service(self.clone(), activity.clone(), peer, client, Some(heads));
         let connection = self.http_1.serve_connection(TokioIo::new(stream), service);
         self.drive(connection, &activity).await;
     }
@@ -217,7 +221,7 @@ fn service(
     activity: Arc<Activity>,
     peer: SocketAddr,
     client: Option<ClientIdentity>,
-    tail: Option<Tail>,
+    heads: Option<Heads>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response,
@@ -229,7 +233,7 @@ fn service(
         let number = activity.requests.fetch_add(1, Ordering::Relaxed) + 1;
         activity.active.fetch_add(1, Ordering::Relaxed);
         let two_lengths = request.headers().contains_key(header::TRANSFER_ENCODING)
-            && tail.as_ref().is_some_and(Tail::has_two_lengths);
+            && heads.as_ref().is_some_and(Heads::has_two_lengths);
         // The buffer bounds what is held, but a whole head may come in one read.
         let too_large = head_bytes(&request) > server.limits.header_bytes;
         let (mut parts, body) = request.into_parts();

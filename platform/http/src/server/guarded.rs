@@ -1,5 +1,5 @@
-//! A connection that ends when nobody reads its answers, and that remembers how
-//! the last request was written.
+//! A connection that ends when nobody reads its answers, and that knows how
+//! requests on it were written.
 
 use std::io;
 use std::pin::Pin;
@@ -10,71 +10,110 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// The last bytes that arrived on a connection, as many as a request's head may
-/// have. The parser resolves a request that gives its length in two ways by
-/// dropping one of them, and tells nobody; here it can still be seen.
+/// The longer one of the two names that are looked for.
+const LONGEST_NAME: usize = "transfer-encoding".len();
+
+/// Whether a head that arrived on a connection gives the length of its body in
+/// two ways. The parser resolves that by dropping one of them, and tells nobody;
+/// here it can still be seen.
 #[derive(Debug, Clone)]
-pub(super) struct Tail {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    limit: usize,
+pub(super) struct Heads {
+    lines: Arc<Mutex<Lines>>,
+    /// How many bytes back a head may lie that the parser is only now through with.
+    reach: u64,
 }
 
-impl Tail {
+/// The lines that arrive, each looked at up to its colon.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Bytes so far.
+    seen: u64,
+    /// Of the line that is arriving, cut where it is longer than any that counts.
+    name: Vec<u8>,
+    /// Whether the rest of the line is of no interest.
+    named: bool,
+    length: bool,
+    encoding: bool,
+    /// What had been seen when a head last had both.
+    both: Option<u64>,
+}
+
+impl Heads {
+    /// `limit` is how large the parser may let its buffer become. It reads into
+    /// whatever room its allocations left over, though, and those double: what it
+    /// holds at once may be nearly four times as much.
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            bytes: Arc::default(),
-            limit,
+            lines: Arc::default(),
+            reach: (limit as u64).saturating_mul(4),
         }
     }
 
     fn push(&self, new: &[u8]) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = &new[new.len().saturating_sub(self.limit)..];
-        let surplus = (bytes.len() + new.len()).saturating_sub(self.limit);
-        if surplus > 0 {
-            let surplus = surplus.min(bytes.len());
-            bytes.drain(..surplus);
-        }
-        bytes.extend_from_slice(new);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(new);
     }
 
-    /// Whether some head among the bytes has both `Content-Length` and
+    /// Whether some head within reach has both `Content-Length` and
     /// `Transfer-Encoding`. A body that spells out such a head counts too:
     /// beside a chunked request, nothing honest does.
     pub(super) fn has_two_lengths(&self) -> bool {
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut length, mut encoding) = (false, false);
-        for line in bytes.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                (length, encoding) = (false, false);
-                continue;
-            }
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            length |= name.eq_ignore_ascii_case(b"content-length");
-            encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
-            if length && encoding {
-                return true;
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .both
+            .is_some_and(|both| lines.seen - both <= self.reach)
+    }
+}
+
+impl Lines {
+    fn push(&mut self, new: &[u8]) {
+        self.seen += new.len() as u64;
+        let mut rest = new.iter();
+        while let Some(byte) = rest.next() {
+            match byte {
+                b'\n' => {
+                    if !self.named && matches!(self.name.as_slice(), b"" | b"\r") {
+                        (self.length, self.encoding) = (false, false);
+                    }
+                    self.name.clear();
+                    self.named = false;
+                }
+                _ if self.named => {
+                    let left = rest.as_slice();
+                    let end = left.iter().position(|byte| *byte == b'\n');
+                    rest = left[end.unwrap_or(left.len())..].iter();
+                }
+                b':' => {
+                    self.length |= self.name.eq_ignore_ascii_case(b"content-length");
+                    self.encoding |= self.name.eq_ignore_ascii_case(b"transfer-encoding");
+                    if self.length && self.encoding {
+                        self.both = Some(self.seen);
+                    }
+                    self.named = true;
+                }
+                byte => {
+                    self.named = self.name.len() == LONGEST_NAME;
+                    self.name.push(*byte);
+                }
             }
         }
-        false
     }
 }
 
 /// The connection.
 pub(super) struct Guarded<S> {
     inner: S,
-    tail: Option<Tail>,
+    heads: Option<Heads>,
     write_stall: Duration,
     /// Set while the client does not take what is written.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(inner: S, tail: Option<Tail>, write_stall: Duration) -> Self {
+    pub(super) fn new(inner: S, heads: Option<Heads>, write_stall: Duration) -> Self {
         Self {
             inner,
-            tail,
+            heads,
             write_stall,
             stalled: None,
         }
@@ -111,8 +150,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if let (Poll::Ready(Ok(())), Some(tail)) = (&read, &self.tail) {
-            tail.push(&buffer.filled()[before..]);
+        if let (Poll::Ready(Ok(())), Some(heads)) = (&read, &self.heads) {
+            heads.push(&buffer.filled()[before..]);
         }
         read
     }
@@ -157,18 +196,20 @@ mod tests {
     use super::*;
 
     fn two_lengths(pieces: &[&str]) -> bool {
-        let tail = Tail::new(256);
+        let heads = Heads::new(256);
         for piece in pieces {
-            tail.push(piece.as_bytes());
+            heads.push(piece.as_bytes());
         }
-        tail.has_two_lengths()
+        heads.has_two_lengths()
     }
 
     #[test]
     fn two_lengths_in_one_head_are_seen_however_they_arrive() {
         let head = "POST / HTTP/1.1\r\nContent-Length: 3\r\nTRANSFER-encoding: chunked\r\n\r\n";
         assert!(two_lengths(&[head]));
-        assert!(two_lengths(&[&head[..30], &head[30..]]));
+        for place in 0..head.len() {
+            assert!(two_lengths(&[&head[..place], &head[place..]]));
+        }
         assert!(two_lengths(&[
             "transfer-encoding:chunked\ncontent-length:1\n"
         ]));
@@ -184,14 +225,19 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_limit_is_kept() {
-        let tail = Tail::new(16);
-        for _ in 0..10 {
-            tail.push(b"0123456789");
+    fn names_that_only_look_alike_are_no_lengths() {
+        for name in ["transfer-encodings", "xtransfer-encoding", "", "\r"] {
+            let head = format!("POST / HTTP/1.1\r\nContent-Length: 3\r\n{name}: chunked\r\n\r\n");
+            assert!(!two_lengths(&[&head]), "{name:?}");
         }
-        assert_eq!(tail.bytes.lock().unwrap().as_slice(), b"4567890123456789");
-        tail.push(&[b'x'; 100]);
-        assert_eq!(tail.bytes.lock().unwrap().len(), 16);
+    }
+
+    #[test]
+    fn what_the_parser_is_long_through_with_is_forgotten() {
+        let head = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(two_lengths(&[head, &"x".repeat(4 * 256)]));
+        assert!(!two_lengths(&[head, &"x".repeat(4 * 256 + 1)]));
+        assert!(two_lengths(&[head, &"x".repeat(2_000), "\n", head]));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 mod addresses;
 mod connection;
 mod forwarded;
+pub mod fuzzing;
 mod guarded;
 mod limits;
 mod listener;

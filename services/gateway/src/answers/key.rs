@@ -7,7 +7,7 @@ const LONGEST: usize = 255;
 
 /// What the caller put into `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IdempotencyKey(String);
+pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
     /// The key of a request, if it has one: quoted as the draft standard has it,
@@ -16,7 +16,7 @@ impl IdempotencyKey {
     /// # Errors
     /// 400 when there are several, or one that is empty, too long, or holds
     /// anything but visible ASCII.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else {
             return Ok(None);
@@ -41,6 +41,11 @@ impl IdempotencyKey {
             return Err(malformed());
         }
         Ok(Some(Self(inner.to_owned())))
+    }
+
+    /// Without the quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Under what the answer is kept: two callers, or two routes, never share one.

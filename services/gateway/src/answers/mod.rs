@@ -8,5 +8,5 @@
 mod key;
 mod store;
 
-pub(crate) use key::IdempotencyKey;
+pub use key::IdempotencyKey;
 pub(crate) use store::{Answers, Claimed, Given, Lease};

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 
 /// Why a body is not the JSON it is declared to be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotJson {
+pub enum NotJson {
     #[error("the body is empty")]
     Empty,
     #[error("the body starts with a byte order mark")]
@@ -28,7 +28,7 @@ pub(crate) enum NotJson {
 ///
 /// # Errors
 /// What is wrong with it, in words for the sender.
-pub(crate) fn parse(body: &[u8]) -> Result<Value, NotJson> {
+pub fn parse(body: &[u8]) -> Result<Value, NotJson> {
     if body.is_empty() {
         return Err(NotJson::Empty);
     }

@@ -6,7 +6,7 @@ use platform_http::axum::http::{HeaderMap, header};
 use platform_webhooks::{is_form, is_json};
 
 /// The length the sender declares; none when the body is chunked.
-pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)?
         .to_str()
@@ -23,7 +23,7 @@ pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
 /// and unpacking them for a stranger is how small bodies become large ones.
 /// Whether the source sends forms is asked later, once it is known to be its
 /// sender: the answer would tell a stranger what kind of source it is.
-pub(crate) fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
+pub fn content_type(headers: &HeaderMap) -> Result<&str, Problem> {
     let encoded = headers
         .get_all(header::CONTENT_ENCODING)
         .iter()

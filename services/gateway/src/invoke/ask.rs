@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use platform_http::Problem;
-use platform_http::axum::http::{HeaderMap, header};
+use platform_http::axum::http::header::GetAll;
+use platform_http::axum::http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
 
 use crate::problems;
@@ -14,29 +15,29 @@ const DEADLINES_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 
 /// The body of `POST /v1/agents/{agent}/invoke`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ask {
+pub struct Ask {
     /// None where the agent has only one tool.
-    pub(crate) tool: Option<String>,
-    pub(crate) arguments: Map<String, Value>,
-    pub(crate) space: String,
+    pub tool: Option<String>,
+    pub arguments: Map<String, Value>,
+    pub space: String,
     /// Whose history the agent is shown; none for no history.
-    pub(crate) subject: Option<String>,
-    pub(crate) deadline: Option<Duration>,
+    pub subject: Option<String>,
+    pub deadline: Option<Duration>,
 }
 
 /// How the answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) respond_async: bool,
+pub struct Wanted {
+    pub respond_async: bool,
     /// How long the caller cares to wait.
-    pub(crate) wait: Option<Duration>,
-    pub(crate) events: bool,
+    pub wait: Option<Duration>,
+    pub events: bool,
 }
 
 impl Ask {
     /// # Errors
     /// 400 that names the member that is wrong.
-    pub(crate) fn read(body: Value) -> Result<Self, Problem> {
+    pub fn read(body: Value) -> Result<Self, Problem> {
         let Value::Object(mut members) = body else {
             return Err(wrong("the body must be a JSON object"));
         };
@@ -83,45 +84,42 @@ impl Wanted {
     ///
     /// # Errors
     /// 406 when no answer of ours is acceptable.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut wanted = Self {
             respond_async: false,
             wait: None,
             events: false,
         };
-        let preferences = headers.get_all("prefer").iter();
-        for value in preferences.filter_map(|value| value.to_str().ok()) {
-            for preference in value.split(',') {
-                let preference = preference.split(';').next().unwrap_or_default().trim();
-                match preference.split_once('=') {
-                    None if preference.eq_ignore_ascii_case("respond-async") => {
-                        wanted.respond_async = true;
-                    }
-                    Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
-                        // One that cannot be read is passed over, as the RFC asks.
-                        wanted.wait = seconds.trim().parse().ok().map(Duration::from_secs);
-                    }
-                    _ => {}
+        for preference in elements(headers.get_all("prefer")) {
+            let preference = parts(preference, ';').next().unwrap_or_default().trim();
+            match preference.split_once('=') {
+                None if preference.eq_ignore_ascii_case("respond-async") => {
+                    wanted.respond_async = true;
                 }
+                // The first one counts, as the RFC asks; one that cannot be read
+                // is passed over.
+                Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
+                    let seconds = seconds.trim().trim_matches('"').parse().ok();
+                    wanted.wait = wanted.wait.or(seconds.map(Duration::from_secs));
+                }
+                _ => {}
             }
         }
-        let mut accepts = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+        let mut accepts = elements(headers.get_all(header::ACCEPT))
             .map(|range| {
-                let range = range.split(';').next().unwrap_or_default();
-                range.trim().to_ascii_lowercase()
+                let mut range = parts(range, ';').map(|part| part.trim().to_ascii_lowercase());
+                let essence = range.next().unwrap_or_default();
+                (essence, range.any(|parameter| is_zero_weight(&parameter)))
             })
-            .filter(|range| !range.is_empty())
+            .filter(|(essence, _)| !essence.is_empty())
             .peekable();
         if accepts.peek().is_none() {
             return Ok(wanted);
         }
         let mut json = false;
-        for range in accepts {
-            match range.as_str() {
+        for (essence, unwanted) in accepts {
+            match essence.as_str() {
+                _ if unwanted => {}
                 "text/event-stream" => wanted.events = true,
                 "*/*" | "application/*" | "application/json" | "application/problem+json" => {
                     json = true;
@@ -134,6 +132,37 @@ impl Wanted {
         }
         Ok(wanted)
     }
+}
+
+/// The elements of a list that may be spread over several headers.
+fn elements<'a>(values: GetAll<'a, HeaderValue>) -> impl Iterator<Item = &'a str> {
+    let readable = values.iter().filter_map(|value| value.to_str().ok());
+    readable.flat_map(|value| parts(value, ','))
+}
+
+/// What stands between separators. Within a quoted string nothing separates.
+fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        if escaped {
+            escaped = false;
+        } else if quoted {
+            escaped = character == '\\';
+            quoted = character != '"';
+        } else {
+            quoted = character == '"';
+            return character == separator;
+        }
+        false
+    })
+}
+
+/// Whether a parameter in lower case says that its range is not acceptable.
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter
+        .split_once('=')
+        .filter(|(name, _)| name.trim() == "q");
+    weight.is_some_and(|(_, weight)| weight.trim().parse() == Ok(0.0_f32))
 }
 
 fn name(
@@ -160,7 +189,6 @@ fn wrong(detail: impl Into<String>) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use platform_http::axum::http::HeaderValue;
     use serde_json::json;
 
     use super::*;
@@ -207,12 +235,28 @@ mod tests {
         assert!(wanted.respond_async && !wanted.events);
         assert_eq!(wanted.wait, Some(Duration::from_secs(2)));
         assert_eq!(of(&[("prefer", "wait=soon")]).unwrap().wait, None);
+        assert_eq!(
+            of(&[("prefer", "wait=soon, wait=\"2\", wait=3")])
+                .unwrap()
+                .wait,
+            Some(Duration::from_secs(2))
+        );
+        let note = r#"note="a, respond-async, \", wait=3"; x, return=minimal"#;
+        assert_eq!(of(&[("prefer", note)]), of(&[]));
+    }
+
+    #[test]
+    fn what_is_acceptable_is_read() {
         assert!(of(&[("accept", "text/event-stream")]).unwrap().events);
         assert!(
             !of(&[("accept", "application/json;q=0.9, */*")])
                 .unwrap()
                 .events
         );
-        assert!(of(&[("accept", "image/png")]).is_err());
+        let json = of(&[("accept", "application/json, text/event-stream; Q=0.0")]);
+        assert!(!json.unwrap().events);
+        for none in ["image/png", "*/*;q=0", "x/y; z=\", */*\""] {
+            assert!(of(&[("accept", none)]).is_err(), "{none}");
+        }
     }
 }

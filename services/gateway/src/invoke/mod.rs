@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{Instrument as _, error};
 
+pub use ask::{Ask, Wanted};
 pub use results::Results;
 
 use crate::answers::{Claimed, Given, IdempotencyKey, Lease};
@@ -35,7 +36,6 @@ use crate::gateway::Gateway;
 use crate::ingest::{json, limit};
 use crate::limits::{Admitted, Told};
 use crate::{metrics, problems};
-use ask::{Ask, Wanted};
 use carry::Carried;
 use events::Progress;
 
