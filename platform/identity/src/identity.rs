@@ -4,6 +4,7 @@ use metrics::counter;
 use platform_config::Identity as Settings;
 use platform_http::axum::http::{Extensions, HeaderValue};
 use platform_http::{ClientIdentity, Problem};
+use platform_resilience::CircuitState;
 use tracing::debug;
 
 use crate::jwks::Jwks;
@@ -88,6 +89,11 @@ impl Identity {
 
     pub fn used(&self) -> Used {
         self.shared.used.clone()
+    }
+
+    /// How the circuits before the issuers of tokens stand: as the worst does.
+    pub fn issuers_circuit(&self) -> CircuitState {
+        self.shared.tokens.circuit()
     }
 
     /// What a client certificate may be registered as, where the connection had

@@ -11,6 +11,9 @@ use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use metrics::counter;
 use platform_config::Identity as Settings;
 use platform_http::{ClientOptions, reqwest};
+use platform_resilience::{
+    Backoff, BreakerSettings, Circuit, CircuitState, Failure, Refused, Retry, retry,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::{info, warn};
@@ -18,6 +21,14 @@ use url::{Host, Url};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const LARGEST_DOCUMENT: usize = 256 << 10;
+/// One issuer that is away is nobody else's trouble, so each has a circuit.
+const BREAKER: BreakerSettings = BreakerSettings {
+    failures_to_open: 3,
+    open_for: Duration::from_secs(10),
+    probes_to_close: 1,
+};
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
+const ATTEMPTS: u32 = 2;
 /// Keys that cannot be fetched anew are believed for this long all the same, so
 /// that an issuer that is away for a while locks nobody out.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,8 +41,9 @@ pub(crate) struct Jwks {
     issuers: Mutex<HashMap<String, Arc<Issuer>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Issuer {
+    circuit: Circuit,
     keys: RwLock<Option<Arc<Keys>>>,
     /// When keys were last asked for. Held while asking, so that one asks for all.
     turn: tokio::sync::Mutex<Option<Instant>>,
@@ -54,6 +66,8 @@ impl std::fmt::Debug for Keys {
 
 #[derive(Debug, thiserror::Error)]
 enum Failed {
+    #[error("the issuer is not asked")]
+    Refused(#[from] Refused),
     #[error("the issuer cannot be reached")]
     Unreachable(#[from] reqwest::Error),
     #[error("the issuer answered {0}")]
@@ -110,7 +124,7 @@ impl Jwks {
         if asked.is_none_or(|last| last.elapsed() >= self.refresh_pause) {
             // Noted first: whoever is cancelled meanwhile has asked as well.
             *asked = Some(Instant::now());
-            match self.fetch(issuer).await {
+            match self.ask(issuer, &entry.circuit).await {
                 Ok(keys) => {
                     counter!("agentmesh_identity_jwks_fetches_total", "outcome" => "fetched")
                         .increment(1);
@@ -135,7 +149,39 @@ impl Jwks {
     fn issuer(&self, url: &str) -> Arc<Issuer> {
         let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
         // Only registered issuers are asked for, so there are as many as those.
-        issuers.entry(url.to_owned()).or_default().clone()
+        let entry = issuers.entry(url.to_owned());
+        entry.or_insert_with(|| Arc::new(Issuer::new(url))).clone()
+    }
+
+    /// How the circuits before the issuers stand: as the worst of them does.
+    pub(crate) fn circuit(&self) -> CircuitState {
+        let issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        let states: Vec<CircuitState> = issuers
+            .values()
+            .map(|issuer| issuer.circuit.state())
+            .collect();
+        [CircuitState::Open, CircuitState::HalfOpen]
+            .into_iter()
+            .find(|state| states.contains(state))
+            .unwrap_or(CircuitState::Closed)
+    }
+
+    async fn ask(&self, issuer: &str, circuit: &Circuit) -> Result<Keys, Failed> {
+        let permit = circuit.admit()?;
+        let settings = Retry {
+            backoff: BACKOFF,
+            max_attempts: ATTEMPTS,
+            deadline: Some(tokio::time::Instant::now() + TIMEOUT),
+        };
+        let fetched = retry(settings, None, |_| async {
+            self.fetch(issuer).await.map_err(Failed::judged)
+        })
+        .await;
+        match &fetched {
+            Ok(_) => permit.success(),
+            Err(_) => permit.failure(),
+        }
+        fetched
     }
 
     async fn fetch(&self, issuer: &str) -> Result<Keys, Failed> {
@@ -170,7 +216,26 @@ impl Jwks {
     }
 }
 
+impl Failed {
+    /// Whether asking again may help.
+    fn judged(self) -> Failure<Self> {
+        match self {
+            Self::Unreachable(_) => Failure::transient(self),
+            Self::Status(status) if status == 429 || status >= 500 => Failure::transient(self),
+            _ => Failure::Final(self),
+        }
+    }
+}
+
 impl Issuer {
+    fn new(url: &str) -> Self {
+        Self {
+            circuit: Circuit::new(&format!("issuer {url}"), BREAKER),
+            keys: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
     fn known(&self) -> Option<Arc<Keys>> {
         self.keys
             .read()

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use platform_config::Identity as Settings;
+use platform_resilience::CircuitState;
 use serde::Deserialize;
 
 use crate::identity::Unbelieved;
@@ -60,6 +61,11 @@ impl Tokens {
             jwks,
             leeway_seconds: settings.leeway_s,
         }
+    }
+
+    /// How the circuits before the issuers stand.
+    pub(crate) fn circuit(&self) -> CircuitState {
+        self.jwks.circuit()
     }
 
     pub(crate) async fn check(

@@ -1,7 +1,9 @@
 //! Callers in front of a server, and an issuer of tokens that turns its keys.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -16,10 +18,17 @@ use platform_http::{ClientOptions, Limits, bind, client, serve};
 use platform_identity::{
     Asking, Directory, Identity, KnownCertificate, KnownIssuer, KnownKey, mint, protect,
 };
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use platform_resilience::CircuitState;
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+/// Between two questions to an issuer.
+const PAUSE_MS: u64 = 200;
 const ROOT: &str = "a-root-key-that-is-long-enough-for-anybody";
 
 #[derive(Debug, Default)]
@@ -63,12 +72,20 @@ async fn listen(router: Router) -> String {
 
 /// A server that tells its callers who they are.
 async fn server(registered: Registered, required: bool) -> String {
+    let identity = identity(registered, required, PAUSE_MS);
+    listen(who(&identity)).await
+}
+
+fn identity(registered: Registered, required: bool, refresh_pause_ms: u64) -> Identity {
     let mut settings = Settings::defaults().unwrap().identity;
     settings.required = required;
     settings.root_key = Some(Secret::new(ROOT));
-    settings.jwks_refresh_pause_ms = 200;
+    settings.jwks_refresh_pause_ms = refresh_pause_ms;
     settings.leeway_s = 5;
-    let identity = Identity::new(&settings, registered).unwrap();
+    Identity::new(&settings, registered).unwrap()
+}
+
+fn who(identity: &Identity) -> Router {
     let router = Router::new().route(
         "/who",
         get(|asking: Asking| async move {
@@ -80,7 +97,7 @@ async fn server(registered: Registered, required: bool) -> String {
             }))
         }),
     );
-    listen(protect(router, &identity)).await
+    protect(router, identity)
 }
 
 async fn ask(base: &str, authorization: &[&str]) -> (StatusCode, Value) {
@@ -155,20 +172,110 @@ async fn where_nobody_need_show_anything_a_wrong_credential_is_wrong_all_the_sam
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
 
-/// Key ids and what is signed with.
-type Keys = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+/// What is signed with: PKCS #8, but for RSA, whose library wants PKCS #1.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    algorithm: Algorithm,
+    der: Vec<u8>,
+}
+
+impl Key {
+    fn new(id: &str, algorithm: Algorithm) -> Self {
+        let random = SystemRandom::new();
+        let der = match algorithm {
+            Algorithm::EdDSA => Ed25519KeyPair::generate_pkcs8(&random)
+                .unwrap()
+                .as_ref()
+                .to_vec(),
+            Algorithm::ES256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+                    .unwrap()
+                    .as_ref()
+                    .to_vec()
+            }
+            Algorithm::RS256 => rsa_key(),
+            other => panic!("no keys for {other:?}"),
+        };
+        Self {
+            id: id.to_owned(),
+            algorithm,
+            der,
+        }
+    }
+
+    fn signing(&self) -> EncodingKey {
+        match self.algorithm {
+            Algorithm::EdDSA => EncodingKey::from_ed_der(&self.der),
+            Algorithm::ES256 => EncodingKey::from_ec_der(&self.der),
+            _ => EncodingKey::from_rsa_der(&self.der),
+        }
+    }
+
+    /// RFC 7517 and RFC 7518, section 6; RFC 8037 for Ed25519.
+    fn jwk(&self) -> Value {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let mut jwk = match self.algorithm {
+            Algorithm::EdDSA => {
+                let pair = Ed25519KeyPair::from_pkcs8(&self.der).unwrap();
+                json!({"kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref())})
+            }
+            Algorithm::ES256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &self.der,
+                    &SystemRandom::new(),
+                )
+                .unwrap();
+                // A mark for "not compressed", then both coordinates.
+                let point = pair.public_key().as_ref();
+                json!({"kty": "EC", "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..])})
+            }
+            _ => {
+                let pair = RsaKeyPair::from_der(&self.der).unwrap();
+                let public = PublicKeyComponents::<Vec<u8>>::from(pair.public());
+                json!({"kty": "RSA", "n": text(&public.n), "e": text(&public.e)})
+            }
+        };
+        jwk["kid"] = json!(self.id);
+        jwk["use"] = json!("sig");
+        jwk
+    }
+}
+
+/// No library here makes such keys.
+fn rsa_key() -> Vec<u8> {
+    let made = Command::new("openssl")
+        .args(["genrsa", "-traditional", "2048"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "openssl made no key");
+    let mut der = Command::new("openssl")
+        .args(["rsa", "-traditional", "-outform", "DER"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    der.stdin.take().unwrap().write_all(&made.stdout).unwrap();
+    der.wait_with_output().unwrap().stdout
+}
+
+type Keys = Arc<Mutex<Vec<Key>>>;
 
 /// Signs tokens; hands out the keys it has at the moment.
 struct Issuer {
     url: String,
     keys: Keys,
     asked: Arc<AtomicUsize>,
+    away: Arc<AtomicBool>,
 }
 
 impl Issuer {
     async fn start() -> Self {
         let keys: Keys = Arc::default();
         let asked: Arc<AtomicUsize> = Arc::default();
+        let away: Arc<AtomicBool> = Arc::default();
         let url: Arc<Mutex<String>> = Arc::default();
         let router = Router::new()
             .route(
@@ -184,20 +291,19 @@ impl Issuer {
             .route(
                 "/keys",
                 get({
-                    let (keys, asked) = (keys.clone(), asked.clone());
+                    let (keys, asked, away) = (keys.clone(), asked.clone(), away.clone());
                     async move || {
                         asked.fetch_add(1, Ordering::SeqCst);
+                        if away.load(Ordering::SeqCst) {
+                            return Err(StatusCode::SERVICE_UNAVAILABLE);
+                        }
                         let keys = keys.lock().unwrap().clone();
                         let keys: Vec<Value> = keys
                             .iter()
-                            .map(|(id, pkcs8)| {
-                                let pair = Ed25519KeyPair::from_pkcs8(pkcs8).unwrap();
-                                let public = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-                                json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": id, "x": public})
-                            })
+                            .map(Key::jwk)
                             .chain([json!({"kty": "from the future", "kid": "x"})])
                             .collect();
-                        Json(json!({ "keys": keys }))
+                        Ok(Json(json!({ "keys": keys })))
                     }
                 }),
             );
@@ -207,6 +313,7 @@ impl Issuer {
             url: base,
             keys,
             asked,
+            away,
         };
         issuer.turn("first");
         issuer
@@ -214,22 +321,24 @@ impl Issuer {
 
     /// From now on there is only this key.
     fn turn(&self, id: &str) {
-        let random = ring::rand::SystemRandom::new();
-        let pair = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
-        *self.keys.lock().unwrap() = vec![(id.to_owned(), pair.as_ref().to_vec())];
+        self.turn_to(id, Algorithm::EdDSA);
+    }
+
+    fn turn_to(&self, id: &str, algorithm: Algorithm) {
+        *self.keys.lock().unwrap() = vec![Key::new(id, algorithm)];
     }
 
     fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        let (id, pkcs8) = self.keys.lock().unwrap()[0].clone();
+        let key = self.keys.lock().unwrap()[0].clone();
         let now = platform_telemetry::now().as_millis() / 1_000;
         let mut claims = json!({
             "iss": self.url, "aud": "mesh", "sub": "ada@example.com",
             "exp": now + 60, "nbf": now, "scope": "openid invoke",
         });
         change(&mut claims);
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(id);
-        let token = encode(&header, &claims, &EncodingKey::from_ed_der(&pkcs8)).unwrap();
+        let mut header = Header::new(key.algorithm);
+        header.kid = Some(key.id.clone());
+        let token = encode(&header, &claims, &key.signing()).unwrap();
         format!("Bearer {token}")
     }
 }
@@ -329,9 +438,69 @@ async fn a_key_nobody_knows_is_asked_for_but_not_each_time() {
         assert_eq!(ask(&base, &[&made_up]).await.0, StatusCode::UNAUTHORIZED);
     }
     let more = issuer.asked.load(Ordering::SeqCst) - asked;
-    let pauses = began.elapsed().as_millis() / 200 + 1;
+    let pauses = began.elapsed().as_millis() / u128::from(PAUSE_MS) + 1;
     assert!(
         (more as u128) <= pauses,
         "{more} questions in {pauses} pauses"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_fails_is_asked_twice_and_then_left_alone() {
+    let issuer = Issuer::start().await;
+    let other = Issuer::start().await;
+    let registered = Registered {
+        keys: Vec::new(),
+        issuers: vec![
+            known_issuer(&issuer.url, "acme", "mesh"),
+            known_issuer(&other.url, "other", "mesh"),
+        ],
+    };
+    let identity = identity(registered, true, 0);
+    let base = listen(who(&identity)).await;
+    issuer.away.store(true, Ordering::SeqCst);
+    assert_eq!(identity.issuers_circuit(), CircuitState::Closed);
+    let token = issuer.token(|_| ());
+    let mut asked = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(ask(&base, &[&token]).await.0, StatusCode::UNAUTHORIZED);
+        asked.push(issuer.asked.load(Ordering::SeqCst));
+    }
+    assert_eq!(asked, [2, 4, 6, 6, 6], "open after the third time");
+    assert_eq!(identity.issuers_circuit(), CircuitState::Open);
+    // It is no other issuer's trouble.
+    assert_eq!(ask(&base, &[&other.token(|_| ())]).await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_sign_with_what_they_are_registered_for() {
+    for (name, algorithm) in [
+        ("EdDSA", Algorithm::EdDSA),
+        ("ES256", Algorithm::ES256),
+        ("RS256", Algorithm::RS256),
+    ] {
+        let issuer = Issuer::start().await;
+        issuer.turn_to("only", algorithm);
+        for (registered, expected) in [
+            (name, StatusCode::OK),
+            ("HS256", StatusCode::UNAUTHORIZED),
+            ("PS512", StatusCode::UNAUTHORIZED),
+        ] {
+            let mut known = known_issuer(&issuer.url, "acme", "mesh");
+            known.algorithms = vec![registered.to_owned()];
+            let registered = Registered {
+                keys: Vec::new(),
+                issuers: vec![known],
+            };
+            let base = server(registered, true).await;
+            let token = issuer.token(|_| ());
+            assert_eq!(ask(&base, &[&token]).await.0, expected, "{name}");
+            // One letter of the signature, and it is nobody's.
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let other = if signature.starts_with('A') { "B" } else { "A" };
+            let forged = format!("{signed}.{other}{}", &signature[1..]);
+            let (status, _) = ask(&base, &[&forged]).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{name}");
+        }
+    }
 }

@@ -50,9 +50,12 @@ pub(crate) async fn condition(State(gateway): State<Arc<Gateway>>) -> Json<Condi
     for (name, circuit) in [
         ("answers-postgres", gateway.answers.circuit()),
         ("read-models-postgres", gateway.read_models.circuit()),
+        ("cache-redis", gateway.cache.circuit()),
     ] {
         circuits.insert(name, circuit.state().as_str());
     }
+    let issuers = gateway.identity.issuers_circuit();
+    circuits.insert("identity-issuers", issuers.as_str());
     let shared = gateway.rate_limits.circuit();
     if let Some(circuit) = shared {
         circuits.insert("rate-limits-redis", circuit.state().as_str());

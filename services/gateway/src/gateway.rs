@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
+use crate::cache::Cache;
 use crate::ingest::{Appender, Idempotency, Policies, Remembering, in_flight_ttl};
 use crate::invoke::Results;
 use crate::limits::{Admission, Admitted, Arrivals, RateLimits};
@@ -59,7 +60,7 @@ pub struct Gateway {
     pub(crate) invocations: Arc<Semaphore>,
     pub(crate) invoke_wait: Duration,
     pub(crate) batch_max_events: usize,
-    redis: Redis,
+    pub(crate) cache: Cache,
 }
 
 /// The connections a gateway is made of.
@@ -122,8 +123,10 @@ impl Gateway {
             .trim_end_matches('/')
             .to_owned();
         let rate_limits = RateLimits::new(&settings.gateway.rate_limits, parts.redis.clone());
+        let cache = Cache::new(parts.redis.clone());
         let (idempotency, remembering) = Idempotency::new(
             parts.redis.clone(),
+            cache.clone(),
             parts.pool.clone(),
             in_flight_ttl(deadline),
             public_url.clone(),
@@ -134,13 +137,13 @@ impl Gateway {
             policies: Policies::new(parts.view.clone()),
             view: parts.view,
             identity: parts.identity,
-            answers: Answers::new(parts.pool.clone(), parts.redis.clone()),
+            answers: Answers::new(parts.pool.clone(), cache.clone()),
             read_models: ReadModels::new(),
             results: parts.results,
             invocations: Arc::new(Semaphore::new(settings.gateway.invoke_concurrency)),
             invoke_wait: Duration::from_millis(settings.gateway.invoke_wait_ms),
             batch_max_events: settings.gateway.batch_max_events,
-            redis: parts.redis.clone(),
+            cache,
             idempotency,
             appender: Appender::new(
                 parts.producer.clone(),
@@ -169,7 +172,7 @@ impl Gateway {
         let background = Background {
             answers: gateway.answers.clone(),
             used: gateway.identity.used(),
-            redis: gateway.redis.clone(),
+            redis: parts.redis,
             remembering,
             recording,
             producer: parts.producer,
@@ -205,17 +208,15 @@ impl Gateway {
     /// Notes what was asked a moment ago: the read model is a moment behind.
     /// Only who is about to tell the address need wait for it.
     pub(crate) fn note_asked(&self, id: ExecutionId, tenant: &TenantId) -> JoinHandle<()> {
-        let (redis, key) = (self.redis.clone(), asked_key(id));
-        let tenant = tenant.as_str().to_owned();
-        tokio::spawn(async move {
-            // Without it the address is told nothing for a moment longer.
-            let _ = redis.set(&key, tenant, Some(ASKED_FOR)).await;
-        })
+        let (cache, key) = (self.cache.clone(), asked_key(id));
+        let tenant = tenant.as_str().as_bytes().to_vec();
+        // Without it the address is told nothing for a moment longer.
+        tokio::spawn(async move { cache.set(&key, tenant, ASKED_FOR).await })
     }
 
     /// Whose question it was, if it was asked a moment ago.
     pub(crate) async fn was_asked(&self, id: ExecutionId) -> Option<TenantId> {
-        let tenant = self.redis.get(&asked_key(id)).await.ok()??;
+        let tenant = self.cache.get(&asked_key(id)).await?;
         String::from_utf8(tenant).ok().map(TenantId::new)
     }
 }

@@ -6,8 +6,11 @@
 //! again is always right.
 
 mod answers;
+mod cache;
 mod condition;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod ingest;
 mod invoke;

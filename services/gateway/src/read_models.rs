@@ -7,19 +7,16 @@ use std::error::Error;
 use std::time::Duration;
 
 use platform_http::Problem;
-use platform_resilience::{Backoff, BreakerSettings, Circuit, Failure, Retry, RetryBudget, retry};
+use platform_resilience::{Backoff, Circuit, Failure, Retry, RetryBudget, retry};
 use tokio::time::Instant;
 use tracing::warn;
+
+use crate::cache::BREAKER;
 
 /// For all attempts.
 const DEADLINE: Duration = Duration::from_secs(5);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
 const ATTEMPTS: u32 = 2;
-const BREAKER: BreakerSettings = BreakerSettings {
-    failures_to_open: 5,
-    open_for: Duration::from_secs(1),
-    probes_to_close: 1,
-};
 
 #[derive(Debug)]
 pub(crate) struct ReadModels {

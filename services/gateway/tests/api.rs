@@ -4,22 +4,22 @@
 
 mod bench;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bench::users::{INVOKE, TENANT, answer, asked, bench, call, key};
+use bench::users::{INVOKE, TENANT, answer, asked, bench, call, fail, key};
 use bench::{Answer, Bench, PATIENCE, Running, SECRET, now, sign};
 use domain_delivery::DeliveryEvent;
+use domain_execution::{ExecutionRequest, ExecutionRequested};
+use domain_kernel::Recorded;
 use platform_http::reqwest::{Method, StatusCode};
 use platform_identity::Minted;
 use platform_postgres::Pool;
-use platform_projector::{Deps, ReadinessSink, run_projection};
 use platform_redis::{Redis, Script};
 use platform_testkit::eventually;
 use projections_audit::AuditProjection;
+use projections_executions::ExecutionsProjection;
 use schemas::Executions;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_comes_over_the_log_to_whichever_gateway_was_asked() {
@@ -100,13 +100,96 @@ async fn progress_is_told_as_it_comes() {
     let play = async { answer(&bench, &asked(&bench, 1).await[0], r#"{"a":1}"#).await };
     let (answer, ()) = tokio::join!(ask, play);
     assert_eq!(answer.headers["content-type"], "text/event-stream");
-    let names: Vec<_> = answer
-        .text
-        .lines()
-        .filter_map(|line| line.strip_prefix("event: "))
-        .collect();
-    assert_eq!(names, ["accepted", "started", "result"], "{}", answer.text);
+    assert_eq!(names(&answer), ["accepted", "started", "result"]);
     assert!(answer.text.contains("id: 3"), "{}", answer.text);
+
+    // An agent that fails is heard of as it would be without a stream.
+    let ask = call(&gateway, Method::POST, INVOKE, &headers, "{}");
+    let play = async { fail(&bench, &newest(&bench, 2).await, "unreachable").await };
+    let (answer, ()) = tokio::join!(ask, play);
+    assert_eq!(names(&answer), ["accepted", "started", "failed"]);
+    assert_eq!(last(&answer)["code"], "unreachable");
+    let ask = call(&gateway, Method::POST, INVOKE, &[TENANT], "{}");
+    let play = async { fail(&bench, &newest(&bench, 3).await, "unreachable").await };
+    let (plain, ()) = tokio::join!(ask, play);
+    assert_eq!(plain.status, StatusCode::BAD_GATEWAY, "{}", plain.text);
+    for field in ["type", "status", "code", "detail"] {
+        assert_eq!(plain.json()[field], last(&answer)[field], "{field}");
+    }
+
+    // So is one that takes longer than is waited, and where it can be asked for.
+    let headers = [headers[0], headers[1], ("prefer", "wait=1")];
+    let late = call(&gateway, Method::POST, INVOKE, &headers, "{}").await;
+    assert_eq!(names(&late), ["accepted", "pending"]);
+    let url = last(&late)["status_url"].as_str().unwrap().to_owned();
+    let status = call(&gateway, Method::GET, &url, &[TENANT], "").await;
+    assert_eq!(status.json()["status"], "requested", "{}", status.text);
+    gateway.stop().await;
+}
+
+/// The last of so many questions.
+async fn newest(bench: &Bench, count: usize) -> Recorded<ExecutionRequested> {
+    let questions = asked(bench, count).await.into_iter();
+    questions.max_by_key(|question| question.meta.at).unwrap()
+}
+
+/// The names of the events of a stream.
+fn names(answer: &Answer) -> Vec<&str> {
+    fields(answer, "event: ")
+}
+
+/// What the last event of a stream says.
+fn last(answer: &Answer) -> Value {
+    serde_json::from_str(fields(answer, "data: ").last().unwrap()).unwrap()
+}
+
+fn fields<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
+    let lines = answer.text.lines();
+    lines.filter_map(|line| line.strip_prefix(name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_called_off_by_its_tenant_and_nobody_else() {
+    let bench = bench("gateway_invoke_cancel").await;
+    let stranger = key(&bench, "other", "theirs", &["invoke"]).await;
+    let gateway = bench.start().await;
+    let stop = bench.follow(ExecutionsProjection::new(bench.schemas.clone()));
+    let later = [TENANT, ("prefer", "respond-async")];
+    let asked = call(&gateway, Method::POST, INVOKE, &later, "{}").await;
+    let url = asked.headers["location"].to_str().unwrap();
+    let off =
+        async |headers: &[(&str, &str)]| call(&gateway, Method::DELETE, url, headers, "").await;
+    // Once the read model knows it: before that nobody can tell whose step it is.
+    let told = eventually(PATIENCE, || async {
+        let told = off(&[TENANT]).await;
+        (told.status == StatusCode::ACCEPTED).then_some(told)
+    });
+    assert_eq!(told.await.unwrap().json()["status"], "requested");
+    // Again, which is one event to every reader.
+    assert_eq!(off(&[TENANT]).await.status, StatusCode::ACCEPTED);
+    let events = bench.events::<Executions>().await;
+    let cancelled: Vec<_> = events
+        .iter()
+        .filter(|recorded| matches!(recorded.event, ExecutionRequest::Cancelled(_)))
+        .collect();
+    assert!(!cancelled.is_empty());
+    let stream = &events[0].meta.stream;
+    for event in &cancelled {
+        assert_eq!(event.meta.id, cancelled[0].meta.id);
+        assert_eq!((&event.meta.stream, event.meta.version), (stream, 2));
+    }
+    // What is not there cannot be called off, nor what is another's.
+    let shown = format!("Bearer {}", stranger.text);
+    let told = off(&[("authorization", &shown)]).await;
+    assert_eq!(told.status, StatusCode::NOT_FOUND, "{}", told.text);
+    for nowhere in [
+        "/v1/executions/2c5ea4c0-4067-11e9-8bad-9b1deb4d3b7d",
+        "/v1/executions/x",
+    ] {
+        let told = call(&gateway, Method::DELETE, nowhere, &[TENANT], "").await;
+        assert_eq!(told.status, StatusCode::NOT_FOUND, "{nowhere}");
+    }
+    stop.cancel();
     gateway.stop().await;
 }
 
@@ -187,15 +270,7 @@ async fn credentials_open_what_is_their_tenant_s_and_nothing_else() {
             call(gateway, Method::GET, &path, &headers, "").await
         }
     };
-    let deps = Deps {
-        settings: Arc::new(bench.settings.clone()),
-        pool: Pool::connect(&bench.settings.postgres).unwrap(),
-        producer: bench.producer.clone(),
-        readiness: ReadinessSink::none(),
-    };
-    let audit = CancellationToken::new();
-    let projection = AuditProjection::new(bench.schemas.clone());
-    tokio::spawn(run_projection(projection, deps, audit.clone()));
+    let audit = bench.follow(AuditProjection::new(bench.schemas.clone()));
     let seen = eventually(PATIENCE, || async {
         let seen = get(url.clone(), Some(ours.clone())).await;
         (seen.status == StatusCode::OK).then_some(seen)

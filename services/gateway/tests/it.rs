@@ -3,8 +3,6 @@
 
 mod bench;
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bench::{Bench, OLD_SECRET, PATIENCE, SECRET, mac_of, now, sign, sign_github};
@@ -13,15 +11,12 @@ use domain_kernel::{CorrelationId, Recorded};
 use domain_policy::PolicyEvent;
 use futures::future::join_all;
 use platform_http::reqwest::{Method, StatusCode};
-use platform_log::Producer;
 use platform_postgres::Pool;
-use platform_projector::{Deps, PgProjection, ReadinessSink, run_projection};
 use platform_redis::Redis;
 use platform_testkit::eventually;
 use projections_audit::AuditProjection;
 use projections_deliveries::DeliveriesProjection;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 const BODY: &str = r#"{"event_type":"ticket.created","subject":"ada"}"#;
 
@@ -46,18 +41,6 @@ async fn refusals(bench: &Bench) -> Vec<RefusalReason> {
             DeliveryEvent::Accepted(_) => None,
         })
         .collect()
-}
-
-fn run_read_model<P: PgProjection>(bench: &Bench, projection: P) -> CancellationToken {
-    let deps = Deps {
-        settings: Arc::new(bench.settings.clone()),
-        pool: Pool::connect(&bench.settings.postgres).unwrap(),
-        producer: Producer::new(&bench.settings.kafka).unwrap(),
-        readiness: ReadinessSink::none(),
-    };
-    let stop = CancellationToken::new();
-    tokio::spawn(run_projection(projection, deps, stop.clone()));
-    stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,7 +385,7 @@ async fn a_repeat_gets_the_same_answer_from_whoever_remembers() {
     assert_eq!(second.deliver("msg_1", &other).await.problem(), "id-reused");
 
     // A third, with Redis emptied, and a fourth, with Redis away, from the read model.
-    let projection = run_read_model(&bench, DeliveriesProjection::new(bench.schemas.clone()));
+    let projection = bench.follow(DeliveriesProjection::new(bench.schemas.clone()));
     let pool = Pool::connect(&bench.settings.postgres).unwrap();
     let correlation = CorrelationId::of_delivery("zapier", "msg_1");
     eventually(PATIENCE, || async {
@@ -511,7 +494,7 @@ async fn progress_is_told_by_correlation() {
         StatusCode::SERVICE_UNAVAILABLE
     );
 
-    let projection = run_read_model(&bench, AuditProjection::new(bench.schemas.clone()));
+    let projection = bench.follow(AuditProjection::new(bench.schemas.clone()));
     let progress = eventually(PATIENCE, || async {
         let answer = gateway.get(&url).await;
         let progress = (answer.status == StatusCode::OK).then(|| answer.json())?;
@@ -623,7 +606,7 @@ async fn a_delivery_of_last_week_is_a_repeat_though_redis_was_flushed() {
     let answer = first.deliver("msg_1", BODY).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     first.stop().await;
-    let projection = run_read_model(&bench, DeliveriesProjection::new(bench.schemas.clone()));
+    let projection = bench.follow(DeliveriesProjection::new(bench.schemas.clone()));
     let pool = Pool::connect(&bench.settings.postgres).unwrap();
     let client = pool.get().await.unwrap();
     eventually(PATIENCE, || async {
@@ -653,4 +636,27 @@ async fn a_delivery_of_last_week_is_a_repeat_though_redis_was_flushed() {
     assert!(!third.deliver("msg_1", BODY).await.is_replayed());
     projection.cancel();
     third.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_can_tell_a_repeat_nothing_is_taken() {
+    let bench = Bench::new("gateway_stores_away").await;
+    let gateway = bench
+        .start_with(|settings| {
+            settings.redis.url = "redis://127.0.0.1:1".to_owned();
+            settings.postgres.url = "postgres://nobody@127.0.0.1:1/nothing".to_owned();
+        })
+        .await;
+    // More than it takes to open the circuits: what is not asked is not known either.
+    for number in 0..12 {
+        let answer = gateway.deliver(&format!("msg_{number}"), BODY).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers["retry-after"], "1", "{}", answer.text);
+    }
+    let told = gateway.get("/v1/status").await.json();
+    for circuit in ["idempotency-redis", "idempotency-postgres"] {
+        assert_eq!(told["circuits"][circuit], "open");
+    }
+    assert_eq!(bench.deliveries().await, []);
+    gateway.stop().await;
 }

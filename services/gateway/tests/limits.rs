@@ -260,6 +260,7 @@ async fn two_gateways_share_a_budget_and_keep_it_alone_while_redis_is_away() {
         "idempotency-postgres",
         "answers-postgres",
         "read-models-postgres",
+        "identity-issuers",
     ] {
         assert_eq!(told["circuits"][circuit], "closed");
     }

@@ -6,13 +6,13 @@ use platform_http::axum::body::Body;
 use platform_http::axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use platform_http::axum::response::Response;
 use platform_postgres::{Migration, Pool, tokio_postgres};
-use platform_redis::Redis;
-use platform_resilience::{BreakerSettings, Circuit, Refused};
+use platform_resilience::{Circuit, Refused};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::cache::{BREAKER, Cache};
 use crate::metrics;
 
 const SCHEMA: &str = "gateway";
@@ -28,12 +28,6 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long Postgres may take.
 const DEADLINE: Duration = Duration::from_secs(3);
-
-const BREAKER: BreakerSettings = BreakerSettings {
-    failures_to_open: 5,
-    open_for: Duration::from_secs(1),
-    probes_to_close: 1,
-};
 
 /// Takes the key, also from somebody who took it and was never heard of again.
 const CLAIM: &str = "
@@ -83,7 +77,7 @@ pub(crate) struct Lease {
 #[derive(Debug, Clone)]
 pub(crate) struct Answers {
     pool: Pool,
-    redis: Redis,
+    cache: Cache,
     /// Filled once the table is there.
     table: Arc<OnceCell<()>>,
     /// Before Postgres: while it is away, nobody waits for the deadline.
@@ -132,10 +126,10 @@ impl Given {
 }
 
 impl Answers {
-    pub(crate) fn new(pool: Pool, redis: Redis) -> Self {
+    pub(crate) fn new(pool: Pool, cache: Cache) -> Self {
         Self {
             pool,
-            redis,
+            cache,
             table: Arc::default(),
             circuit: Circuit::new("answers-postgres", BREAKER),
         }
@@ -190,7 +184,7 @@ impl Answers {
         body_sha256: [u8; 32],
         lease: Duration,
     ) -> Result<Claimed, Problem> {
-        if let Ok(Some(value)) = self.redis.get(&cache_key(&key)).await
+        if let Some(value) = self.cache.get(&cache_key(&key)).await
             && let Ok(cached) = serde_json::from_slice::<Cached>(&value)
         {
             metrics::repeat("redis");
@@ -264,13 +258,9 @@ impl Answers {
             body_sha256: hex::encode(lease.body_sha256),
             given: given.clone(),
         };
-        if let Ok(value) = serde_json::to_vec(&cached)
-            && let Err(error) = self
-                .redis
-                .set(&cache_key(&lease.key), value, Some(IN_REDIS))
-                .await
-        {
-            debug!(error = %error, "an answer is not in redis");
+        if let Ok(value) = serde_json::to_vec(&cached) {
+            let key = cache_key(&lease.key);
+            self.cache.set(&key, value, IN_REDIS).await;
         }
     }
 

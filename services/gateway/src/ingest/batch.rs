@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason};
+use domain_delivery::{DeliveryAccepted, DeliveryRefused, RefusalReason, cloud_event_id};
 use domain_kernel::{Actor, CorrelationId};
 use platform_http::axum::Json;
 use platform_http::axum::extract::rejection::PathRejection;
@@ -37,7 +37,7 @@ const BATCH: &str = "mesh-batch-sha256";
 
 /// How the deliveries lie in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// One JSON value a line.
     Lines,
     /// The JSON array of CloudEvents' batched mode.
@@ -45,12 +45,12 @@ enum Form {
 }
 
 /// One delivery of the batch.
-struct Item<'a> {
-    bytes: &'a [u8],
-    delivery_id: String,
+pub(crate) struct Item<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) delivery_id: String,
     /// What the item's own envelope says happened.
     event_type: Option<String>,
-    parsed: Value,
+    pub(crate) parsed: Value,
 }
 
 /// `POST /hooks/{source_id}/batch`
@@ -173,7 +173,7 @@ async fn receive(
     Ok((form, delivered, admitted))
 }
 
-fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let unsupported = || {
         Problem::unsupported_media_type(
             "send application/x-ndjson or application/cloudevents-batch+json, without Content-Encoding",
@@ -201,7 +201,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
 
 /// The lines that are not empty. A line's id is the batch's and its number, so
 /// that a batch that is sent again has the same deliveries in it.
-fn lines<'a>(
+pub(crate) fn lines<'a>(
     body: &'a Bytes,
     authentic: &Authentic,
     limit: usize,
@@ -237,7 +237,7 @@ fn lines<'a>(
 
 /// The events of a CloudEvents batch. `source` and `id` together name an event,
 /// wherever and how often it is sent.
-fn cloud_events(body: &Bytes, limit: usize) -> Result<Vec<Item<'_>>, Problem> {
+pub(crate) fn cloud_events(body: &Bytes, limit: usize) -> Result<Vec<Item<'_>>, Problem> {
     let raw: Vec<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| problems::not_json(format!("not an array of events: {error}")))?;
     if raw.len() > limit {
@@ -276,7 +276,7 @@ fn cloud_events(body: &Bytes, limit: usize) -> Result<Vec<Item<'_>>, Problem> {
         }
         items.push(Item {
             bytes,
-            delivery_id: format!("{source}#{id}"),
+            delivery_id: cloud_event_id(&source, &id),
             event_type,
             parsed,
         });

@@ -26,6 +26,8 @@ use platform_http::reqwest::{Client, Response, StatusCode, header::HeaderMap};
 use platform_log::{
     Admin, Decoder, Encoder, PartitionReader, Producer, SchemaRegistry, TopicSpec, subject,
 };
+use platform_postgres::Pool;
+use platform_projector::{Deps, PgProjection, ReadinessSink, run_projection};
 use platform_testkit::{TestBed, free_port};
 use platform_vault::Vault;
 use projections_registry_view::secret_context;
@@ -240,6 +242,19 @@ impl Bench {
             stop,
             task,
         }
+    }
+
+    /// Keeps a read model up to date until it is told to stop.
+    pub(crate) fn follow<P: PgProjection>(&self, projection: P) -> CancellationToken {
+        let deps = Deps {
+            settings: Arc::new(self.settings.clone()),
+            pool: Pool::connect(&self.settings.postgres).unwrap(),
+            producer: self.producer.clone(),
+            readiness: ReadinessSink::none(),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(run_projection(projection, deps, stop.clone()));
+        stop
     }
 
     pub(crate) async fn deliveries(&self) -> Vec<Recorded<DeliveryEvent>> {

@@ -2,7 +2,8 @@
 //! that connects them.
 
 use domain_execution::{
-    ExecutionEvent, ExecutionRequest, ExecutionRequested, ExecutionStarted, ExecutionSucceeded,
+    ExecutionEvent, ExecutionFailed, ExecutionRequest, ExecutionRequested, ExecutionStarted,
+    ExecutionSucceeded,
 };
 use domain_kernel::{EventId, Json, Metadata, Recorded};
 use domain_registry::{Agent, Key, Policy, Resource};
@@ -98,16 +99,6 @@ pub(crate) async fn asked(bench: &Bench, count: usize) -> Vec<Recorded<Execution
 /// Answers as the agents role does.
 pub(crate) async fn answer(bench: &Bench, request: &Recorded<ExecutionRequested>, output: &str) {
     let asked = &request.event;
-    let started = ExecutionEvent::Started(ExecutionStarted {
-        execution_id: asked.execution_id,
-        workflow_id: asked.workflow_id,
-        step: asked.step.clone(),
-        agent_id: asked.agent_id.clone(),
-        tool: asked.tool.clone(),
-        shown: Vec::new(),
-        arguments_sha256: String::new(),
-        attempt: 1,
-    });
     let succeeded = ExecutionEvent::Succeeded(ExecutionSucceeded {
         execution_id: asked.execution_id,
         workflow_id: asked.workflow_id,
@@ -118,8 +109,40 @@ pub(crate) async fn answer(bench: &Bench, request: &Recorded<ExecutionRequested>
         model: "played".to_owned(),
         duration_ms: 1,
     });
+    play(bench, request, succeeded).await;
+}
+
+/// Fails as the agents role does.
+pub(crate) async fn fail(bench: &Bench, request: &Recorded<ExecutionRequested>, code: &str) {
+    let asked = &request.event;
+    let failed = ExecutionEvent::Failed(ExecutionFailed {
+        execution_id: asked.execution_id,
+        workflow_id: asked.workflow_id,
+        step: asked.step.clone(),
+        compensation: false,
+        agent_id: asked.agent_id.clone(),
+        code: code.to_owned(),
+        reason: "as was to be played".to_owned(),
+        duration_ms: 1,
+    });
+    play(bench, request, failed).await;
+}
+
+/// What became of a request: it began, and ended like that.
+async fn play(bench: &Bench, request: &Recorded<ExecutionRequested>, end: ExecutionEvent) {
+    let asked = &request.event;
+    let started = ExecutionEvent::Started(ExecutionStarted {
+        execution_id: asked.execution_id,
+        workflow_id: asked.workflow_id,
+        step: asked.step.clone(),
+        agent_id: asked.agent_id.clone(),
+        tool: asked.tool.clone(),
+        shown: Vec::new(),
+        arguments_sha256: String::new(),
+        attempt: 1,
+    });
     let mut records = Vec::new();
-    for (event, version) in [(started, 1), (succeeded, 2)] {
+    for (event, version) in [(started, 1), (end, 2)] {
         let meta = Metadata {
             id: EventId::follows(request.meta.id, "answer", version),
             causation: Some(request.meta.id),

@@ -5,25 +5,18 @@ use bytes::Bytes;
 use domain_kernel::CorrelationId;
 use platform_postgres::Pool;
 use platform_redis::Redis;
-use platform_resilience::{BreakerSettings, Circuit};
+use platform_resilience::Circuit;
 use projections_deliveries::{Delivery, Status};
 
 use super::gather::Gather;
 use super::local::{Known, LocalSet};
 use super::marks::MarkerUnknown;
 use super::remember::{Remembering, Write, Writes};
+use crate::cache::{BREAKER, Cache};
 use crate::metrics;
 
 /// How long Postgres may take to tell whether it knows an id.
 pub(super) const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
-
-/// Opened by calls that failed one after another; a probe a second finds out
-/// that the store is back.
-const BREAKER: BreakerSettings = BreakerSettings {
-    failures_to_open: 5,
-    open_for: Duration::from_secs(1),
-    probes_to_close: 1,
-};
 
 /// First byte of the value in Redis.
 pub(super) const IN_FLIGHT: u8 = b'F';
@@ -101,8 +94,9 @@ pub(crate) struct Idempotency {
     pub(super) in_flight_ttl: Duration,
     pub(super) public_url: String,
     /// Before each store: while one is away, nobody waits for its deadline.
-    redis_circuit: Circuit,
-    postgres_circuit: Circuit,
+    pub(super) redis_circuit: Circuit,
+    pub(super) postgres_circuit: Circuit,
+    cache: Cache,
     forgets: bool,
 }
 
@@ -123,6 +117,7 @@ impl Idempotency {
     /// how long a repeat is turned away after a gateway died with the first.
     pub(crate) fn new(
         redis: Redis,
+        cache: Cache,
         pool: Pool,
         in_flight_ttl: Duration,
         public_url: String,
@@ -139,6 +134,7 @@ impl Idempotency {
             public_url,
             redis_circuit: Circuit::new("idempotency-redis", BREAKER),
             postgres_circuit: Circuit::new("idempotency-postgres", BREAKER),
+            cache,
             forgets: false,
         };
         (idempotency, remembering)
@@ -208,7 +204,7 @@ impl Idempotency {
         if let Some(answer) = self.local.answer(correlation) {
             return Some(answer);
         }
-        let value = self.redis.get(&key(correlation)).await.ok()??;
+        let value = self.cache.get(&key(correlation)).await?;
         decode(&value).map(|(_, answer)| answer)
     }
 

@@ -11,7 +11,7 @@ use super::claim::{
     Answer, BodyDigest, Claim, Idempotency, LOOKUP_DEADLINE, Ticket, Unavailable, decode, repeat,
 };
 use super::local::Known;
-use super::marks::mark;
+use super::marks::{MarkerUnknown, mark};
 use crate::metrics;
 
 impl Idempotency {
@@ -47,8 +47,7 @@ impl Idempotency {
         }
         if !open.is_empty() {
             let ids: Vec<CorrelationId> = open.iter().map(|(_, id, _)| *id).collect();
-            let marked = mark(self.redis.clone(), ids.clone(), self.in_flight_ttl);
-            let (marked, stored) = tokio::join!(marked, self.lookup_all(&ids));
+            let (marked, stored) = tokio::join!(self.mark_all(&ids), self.lookup_all(&ids));
             if marked.is_err() && stored.is_none() {
                 return Err(Unavailable);
             }
@@ -56,7 +55,11 @@ impl Idempotency {
                 open.into_iter().zip(tickets).enumerate()
             {
                 let before = marked.as_ref().map(|found| found[place].as_slice()).ok();
-                ticket.marked = before.is_none_or(<[u8]>::is_empty);
+                ticket.marked = match (before, &marked) {
+                    (Some(before), _) => before.is_empty(),
+                    (None, Err(MarkerUnknown::NotSet)) => false,
+                    (None, _) => true,
+                };
                 let known = stored.as_ref().and_then(|stored| stored.get(&id));
                 claims[index] = Some(match (known, before) {
                     (Some((first, answer)), _) => {
@@ -78,8 +81,34 @@ impl Idempotency {
         Ok(claims.into_iter().flatten().collect())
     }
 
+    /// Sets the marker of each in Redis, or tells what is there already.
+    async fn mark_all(&self, ids: &[CorrelationId]) -> Result<Vec<Vec<u8>>, MarkerUnknown> {
+        let Ok(permit) = self.redis_circuit.admit() else {
+            return Err(MarkerUnknown::NotSet);
+        };
+        let marked = mark(self.redis.clone(), ids.to_vec(), self.in_flight_ttl).await;
+        match &marked {
+            Ok(_) => permit.success(),
+            Err(_) => permit.failure(),
+        }
+        marked
+    }
+
     /// What the read model knows of them; none when Postgres does not say.
     async fn lookup_all(
+        &self,
+        ids: &[CorrelationId],
+    ) -> Option<HashMap<CorrelationId, (BodyDigest, Answer)>> {
+        let permit = self.postgres_circuit.admit().ok()?;
+        let found = self.try_lookup_all(ids).await;
+        match &found {
+            Some(_) => permit.success(),
+            None => permit.failure(),
+        }
+        found
+    }
+
+    async fn try_lookup_all(
         &self,
         ids: &[CorrelationId],
     ) -> Option<HashMap<CorrelationId, (BodyDigest, Answer)>> {
