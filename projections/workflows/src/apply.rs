@@ -1,5 +1,6 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use futures::future::try_join;
 use platform_postgres::{
     Table, column, or_null,
     tokio_postgres::{Error, Transaction, types::Type},
@@ -7,7 +8,7 @@ use platform_postgres::{
 use uuid::Uuid;
 
 use crate::{
-    fold::{Folded, fold},
+    fold::fold,
     project::{Change, RunPatch, StepPatch},
 };
 
@@ -103,26 +104,32 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
         return Ok(());
     }
     let known = known_versions(tx, &changes).await?;
-    let is_known: HashSet<Uuid> = known.keys().copied().collect();
-    let Folded { runs, steps } = fold(changes, known);
-    let (runs, new_runs): (Vec<RunPatch>, Vec<RunPatch>) = runs
-        .into_values()
-        .partition(|run| is_known.contains(&run.workflow_id));
-    let (steps, new_steps): (Vec<Step>, Vec<Step>) = steps
-        .into_iter()
-        .map(|((workflow_id, _), step)| (workflow_id, step))
-        .partition(|(workflow_id, _)| is_known.contains(workflow_id));
+    let (mut runs, mut steps) = (Vec::new(), Vec::new());
+    let (mut new_runs, mut new_steps) = (Vec::new(), Vec::new());
+    for folded in fold(changes, &known) {
+        let (runs, steps) = if folded.is_known {
+            (&mut runs, &mut steps)
+        } else {
+            (&mut new_runs, &mut new_steps)
+        };
+        let id = folded.run.workflow_id;
+        runs.push(folded.run);
+        steps.extend(folded.steps.into_iter().map(|step| (id, step)));
+    }
     RUN.append(tx, &new_runs).await?;
     STEP.append(tx, &new_steps).await?;
-    RUN.insert(tx, &runs).await?;
-    STEP.insert(tx, &steps).await
+    // Side by side: the second is written down while Postgres executes the first.
+    try_join(RUN.insert(tx, &runs), STEP.insert(tx, &steps)).await?;
+    Ok(())
 }
 
 async fn known_versions(
     tx: &Transaction<'_>,
     changes: &[Change],
 ) -> Result<HashMap<Uuid, i64>, Error> {
-    let ids = column(changes, |change| change.run.workflow_id);
+    let mut ids = column(changes, |change| change.run.workflow_id);
+    ids.sort_unstable();
+    ids.dedup();
     tx.query(KNOWN, &[&ids])
         .await?
         .iter()

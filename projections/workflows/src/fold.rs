@@ -1,70 +1,81 @@
 //! Many events of a run become one row each of the run and of its steps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
 use crate::project::{Change, RunPatch, StepPatch};
 
-/// What a batch changes, folded per row.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What a batch changes of one run.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Folded {
-    pub(crate) runs: BTreeMap<Uuid, RunPatch>,
-    pub(crate) steps: BTreeMap<(Uuid, String), StepPatch>,
+    pub(crate) run: RunPatch,
+    pub(crate) steps: Vec<StepPatch>,
+    /// Whether the run is stored already.
+    pub(crate) is_known: bool,
 }
 
-/// Folds the changes in log order. `known` are the versions that are stored:
-/// what is at or below is a repeat and changes nothing, whatever it says.
-pub(crate) fn fold(changes: Vec<Change>, mut known: HashMap<Uuid, i64>) -> Folded {
-    let mut folded = Folded::default();
+/// Folds the changes in log order, into one for each run, by their ids. `known`
+/// are the versions that are stored: what is at or below is a repeat and changes
+/// nothing, whatever it says.
+pub(crate) fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Folded> {
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    let mut folded: Vec<Folded> = Vec::new();
     for Change { run, steps } in changes {
         let id = run.workflow_id;
-        let version = known.entry(id).or_default();
-        if run.version <= *version {
+        let Some(place) = places.get(&id) else {
+            let stored = known.get(&id);
+            if stored.is_none_or(|version| *version < run.version) {
+                places.insert(id, folded.len());
+                folded.push(Folded {
+                    run,
+                    steps,
+                    is_known: stored.is_some(),
+                });
+            }
+            continue;
+        };
+        let earlier = &mut folded[*place];
+        if run.version <= earlier.run.version {
             continue;
         }
-        *version = run.version;
+        merge_run(&mut earlier.run, run);
         for step in steps {
-            let key = (id, step.step.clone());
-            let merged = match folded.steps.remove(&key) {
+            let mut known = earlier.steps.iter_mut();
+            match known.find(|known| known.step == step.step) {
                 Some(earlier) => merge_step(earlier, step),
-                None => step,
-            };
-            folded.steps.insert(key, merged);
+                None => earlier.steps.push(step),
+            }
         }
-        let merged = match folded.runs.remove(&id) {
-            Some(earlier) => merge_run(earlier, run),
-            None => run,
-        };
-        folded.runs.insert(id, merged);
     }
+    folded.sort_unstable_by_key(|folded| folded.run.workflow_id);
     folded
 }
 
-fn merge_run(earlier: RunPatch, later: RunPatch) -> RunPatch {
-    RunPatch {
-        started: later.started.or(earlier.started),
-        failed_step: later.failed_step.or(earlier.failed_step),
-        reason: later.reason.or(earlier.reason),
+fn merge_run(run: &mut RunPatch, later: RunPatch) {
+    *run = RunPatch {
+        started: later.started.or_else(|| run.started.take()),
+        failed_step: later.failed_step.or_else(|| run.failed_step.take()),
+        reason: later.reason.or_else(|| run.reason.take()),
         ..later
-    }
+    };
 }
 
-fn merge_step(earlier: StepPatch, later: StepPatch) -> StepPatch {
-    StepPatch {
+fn merge_step(step: &mut StepPatch, later: StepPatch) {
+    *step = StepPatch {
         step: later.step,
-        ordinal: later.ordinal.or(earlier.ordinal),
+        ordinal: later.ordinal.or(step.ordinal),
         status: later.status,
-        call: later.call.or(earlier.call),
-        target: later.target.or(earlier.target),
-        output: later.output.or(earlier.output),
-        code: later.code.or(earlier.code),
-        reason: later.reason.or(earlier.reason),
-        attempts: later.attempts.or(earlier.attempts),
-        started_at: later.started_at.or(earlier.started_at),
-        ended_at: later.ended_at.or(earlier.ended_at),
-        compensated_at: later.compensated_at.or(earlier.compensated_at),
-    }
+        call: later.call.or(step.call),
+        target: later.target.or_else(|| step.target.take()),
+        output: later.output.or_else(|| step.output.take()),
+        code: later.code.or_else(|| step.code.take()),
+        reason: later.reason.or_else(|| step.reason.take()),
+        attempts: later.attempts.or(step.attempts),
+        started_at: later.started_at.or(step.started_at),
+        ended_at: later.ended_at.or(step.ended_at),
+        compensated_at: later.compensated_at.or(step.compensated_at),
+    };
 }
 
 #[cfg(test)]
@@ -149,24 +160,35 @@ mod tests {
         ]
     }
 
+    fn step<'a>(folded: &'a Folded, name: &str) -> &'a StepPatch {
+        folded.steps.iter().find(|step| step.step == name).unwrap()
+    }
+
     #[test]
     fn a_run_is_one_row_and_each_step_is_one() {
-        let folded = fold(story(), HashMap::new());
-        let run = &folded.runs[&id().as_uuid()];
+        let folded = fold(story(), &HashMap::new());
+        let [folded] = folded.as_slice() else {
+            panic!("{folded:?}");
+        };
+        let run = &folded.run;
         assert_eq!((run.status, run.version), ("compensated", 8));
         assert_eq!(run.failed_step.as_deref(), Some("crm"));
-        let triage = &folded.steps[&(id().as_uuid(), "triage".to_owned())];
+        assert!(!folded.is_known);
+        assert_eq!(folded.steps.len(), 2);
+        let triage = step(folded, "triage");
         assert_eq!(triage.status, "compensated");
         assert_eq!(triage.output.as_deref(), Some("{}"));
-        let crm = &folded.steps[&(id().as_uuid(), "crm".to_owned())];
+        let crm = step(folded, "crm");
         assert_eq!((crm.status, crm.reason.as_deref()), ("failed", Some("400")));
     }
 
     #[test]
     fn what_is_stored_already_changes_nothing() {
         let known = HashMap::from([(id().as_uuid(), 8)]);
-        assert_eq!(fold(story(), known), Folded::default());
+        assert_eq!(fold(story(), &known), []);
         let known = HashMap::from([(id().as_uuid(), 7)]);
-        assert!(fold(story(), known).steps.is_empty());
+        let folded = fold(story(), &known);
+        assert_eq!(folded.len(), 1);
+        assert!(folded[0].is_known && folded[0].steps.is_empty());
     }
 }

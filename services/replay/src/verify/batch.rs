@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use domain_delivery::DeliveryAccepted;
+use domain_delivery::{DeliveryAccepted, cloud_event_id};
 use domain_kernel::{CorrelationId, TenantId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -248,7 +248,7 @@ fn cloud_event(delivery: &DeliveryAccepted) -> Result<(), Unproven> {
     }
     let named: Named = serde_json::from_slice(&delivery.body)
         .map_err(|_| Unproven::NoPart("its body is no CloudEvent"))?;
-    if format!("{}#{}", named.source, named.id) != delivery.delivery_id {
+    if cloud_event_id(&named.source, &named.id) != delivery.delivery_id {
         return Err(Unproven::NoPart("the CloudEvent in it has another id"));
     }
     Ok(())
