@@ -2,7 +2,7 @@
 //! few microseconds a request, so that the server is what is measured.
 //!
 //! Every request is used once, because each is another delivery with its own id
-//! and signature; `wrk` and `oha` send the same one again and again.
+//! and signature. [`crate::wrk`] does the same with a tool that others know.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

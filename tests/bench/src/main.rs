@@ -16,6 +16,7 @@ mod load;
 mod pipeline;
 mod rows;
 mod sender;
+mod wrk;
 
 pub(crate) use bench::Bench;
 

@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::ensure;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::ground::{CONNECTIONS, Ground};
@@ -14,6 +16,7 @@ use crate::harness::{Goal, Row, in_turns, median, quantile, readable};
 use crate::load::{Answers, closed, open, until_gone};
 use crate::pipeline::{Pipeline, events_per_second};
 use crate::sender::delivery_id;
+use crate::wrk;
 
 /// Senders of an open loop: more than the gateway admits at once, so that it is
 /// the gateway and not the senders that holds back.
@@ -38,19 +41,55 @@ pub(crate) async fn durable(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         )?);
     }
     if bench.wants("G1a") {
-        found.push(against_the_limit(&ground).await?);
+        let what = "durable ingest, one delivery a request";
+        let send = async |to, requests| closed(to, requests, CONNECTIONS).await;
+        found.push(against_the_limit(&ground, "G1a", what, send).await?);
     }
     Ok(found)
 }
 
-async fn against_the_limit(ground: &Ground<'_>) -> anyhow::Result<Row> {
+/// G1a-wrk, where there is wrk: G1a, with both the gateway and the echo under its load.
+pub(crate) async fn durable_by_wrk(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    if !wrk::is_here() {
+        eprintln!("G1a-wrk: left out, deploy/local/install-bench.sh installs wrk");
+        return Ok(Vec::new());
+    }
+    let ground = Ground::new(bench, "wrk").await?;
+    let latencies = RefCell::new([const { Vec::new() }; 2]);
+    let send = async |to, requests: Arc<Vec<Bytes>>| {
+        let dir = &ground.bed.settings.data_dir;
+        let sent = wrk::closed(to, &requests, CONNECTIONS, dir).await?;
+        if to == ground.gateway.address {
+            let mut latencies = latencies.borrow_mut();
+            for (known, latency) in latencies.iter_mut().zip([sent.p50_ms, sent.p99_ms]) {
+                known.push(latency);
+            }
+        }
+        anyhow::Ok(sent.answers)
+    };
+    let what = "durable ingest, one delivery a request, sent by wrk (so are those of H)";
+    let mut row = against_the_limit(&ground, "G1a-wrk", what, send).await?;
+    let [p50, p99] = latencies.into_inner().map(|known| readable(median(known)));
+    row.twin.push_str(&format!(
+        "; no surplus is allowed, as wrk waits for every answer before it stops; its p50 {p50} ms, p99 {p99} ms"
+    ));
+    Ok(vec![row])
+}
+
+/// The gateway against L, with `send` for whoever sends to it and to the echo.
+async fn against_the_limit(
+    ground: &Ground<'_>,
+    id: &str,
+    what: &str,
+    send: impl AsyncFn(SocketAddr, Arc<Vec<Bytes>>) -> anyhow::Result<Answers>,
+) -> anyhow::Result<Row> {
     let echo = Server::start(&ground.bed, &["echo"]).await?;
     let bare = ground.bare().await?;
     let pipeline = Arc::new(Pipeline::new(&ground.bed)?);
     let count = ground.count();
     let parts = RefCell::new([const { Vec::new() }; 3]);
     let limit = async || {
-        let h = closed(echo.address, ground.fresh(count)?, CONNECTIONS).await?;
+        let h = send(echo.address, ground.fresh(count)?).await?;
         ensure!(
             h.accepted == count,
             "the echo answered {} of {count}",
@@ -63,12 +102,16 @@ async fn against_the_limit(ground: &Ground<'_>) -> anyhow::Result<Row> {
         }
         anyhow::Ok(1.0 / (1.0 / h.rate() + 1.0 / k + 1.0 / c))
     };
-    let gateway = async || anyhow::Ok(ground.deliver(ground.gateway.address).await?.rate());
+    let gateway = async || {
+        let answers = send(ground.gateway.address, ground.fresh(count)?).await?;
+        ground.all_accepted(&answers, count)?;
+        anyhow::Ok(answers.rate())
+    };
     let pairs = in_turns("deliveries/s", ground.bench.rounds, limit, gateway).await?;
     let [h, k, c] = parts.into_inner().map(|part| readable(median(part)));
     Row::new(
-        "G1a",
-        &format!("durable ingest, one delivery a request ÷ L of H {h}, K {k}, C {c}"),
+        id,
+        &format!("{what} ÷ L of H {h}, K {k}, C {c}"),
         Goal::AtLeast(0.75),
         &pairs,
         ground.twin().await?,

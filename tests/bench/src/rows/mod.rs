@@ -33,6 +33,10 @@ pub(crate) const SETS: &[Set] = &[
         measure: |bench| Box::pin(ingest::durable(bench)),
     },
     Set {
+        ids: &["G1a-wrk"],
+        measure: |bench| Box::pin(ingest::durable_by_wrk(bench)),
+    },
+    Set {
         ids: &["G1c"],
         measure: |bench| Box::pin(ingest::batch(bench)),
     },

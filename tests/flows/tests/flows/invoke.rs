@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+use platform_http::reqwest::Client;
 use platform_http::reqwest::header::HeaderMap;
 use platform_http::{ClientOptions, client};
 use platform_testkit::eventually;
@@ -23,13 +25,14 @@ impl Answer {
 }
 
 async fn ask(mesh: &Mesh, headers: &[(&str, &str)], body: &Value) -> Answer {
+    let http = client(ClientOptions::with_timeout(PATIENCE)).unwrap();
+    ask_with(&http, mesh, headers, body).await
+}
+
+async fn ask_with(http: &Client, mesh: &Mesh, headers: &[(&str, &str)], body: &Value) -> Answer {
     let gateway = mesh.settings().gateway.listen;
     let url = format!("http://{gateway}/v1/agents/{AGENT}/invoke");
-    let mut request = client(ClientOptions::with_timeout(PATIENCE))
-        .unwrap()
-        .post(url)
-        .header("mesh-tenant", TENANT)
-        .json(body);
+    let mut request = http.post(url).header("mesh-tenant", TENANT).json(body);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -121,29 +124,65 @@ async fn a_user_asks_an_agent_and_every_step_is_on_the_log() {
     }
 }
 
-/// Told, not held to: the machine that tests run on may be busy with anything.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_asking_takes_is_told() {
-    const QUESTIONS: usize = 40;
-    let mesh = shared_mesh().await;
-    once_the_agent_is_known(&mesh).await;
-    let (mut whole, mut beside) = (Vec::new(), Vec::new());
-    for number in 0..QUESTIONS {
+/// What each question took in all, and beside the agent's own time.
+#[derive(Default)]
+struct Took {
+    whole: Vec<Duration>,
+    beside: Vec<Duration>,
+}
+
+async fn ask_one_after_another(mesh: &Mesh, numbers: std::ops::Range<usize>) -> Took {
+    let http = client(ClientOptions::with_timeout(PATIENCE)).unwrap();
+    let mut took = Took::default();
+    for number in numbers {
         let began = Instant::now();
-        let answer = ask(&mesh, &[], &ticket(1_000 + number)).await;
-        let took = began.elapsed();
+        let answer = ask_with(&http, mesh, &[], &ticket(number)).await;
+        let whole = began.elapsed();
         assert_eq!(answer.status, 200, "{}", answer.text);
         // From the call's preparation to its answer, as the agents role counts.
         let agent = answer.json()["duration_ms"].as_u64().unwrap();
-        whole.push(took);
-        beside.push(took.saturating_sub(Duration::from_millis(agent)));
+        took.whole.push(whole);
+        took.beside
+            .push(whole.saturating_sub(Duration::from_millis(agent)));
     }
-    for (name, times) in [("in all", &mut whole), ("beside the agent", &mut beside)] {
-        times.sort_unstable();
-        eprintln!(
-            "{QUESTIONS} questions to the offline agent, {name}: p50 {:?}, p95 {:?}",
-            times[QUESTIONS / 2],
-            times[QUESTIONS * 95 / 100]
-        );
+    took
+}
+
+/// The median, and what all but one in twenty keep below.
+fn p50_and_p95(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() * 95 / 100])
+}
+
+/// One after another, which is held to the goal. What eight at a time take is told
+/// and not held to it: others of these tests are at work on the same cores.
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_takes_less_than_half_a_second_beside_the_agent() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    const ALONE: &str = "one at a time";
+    const QUESTIONS: usize = 40;
+    const AT_ONCE: usize = 8;
+    const EACH: usize = 20;
+    let mesh = shared_mesh().await;
+    once_the_agent_is_known(&mesh).await;
+    let alone = ask_one_after_another(&mesh, 1_000..1_000 + QUESTIONS).await;
+    let asking = (0..AT_ONCE).map(|asker| {
+        let first = 2_000 + asker * EACH;
+        ask_one_after_another(&mesh, first..first + EACH)
+    });
+    let mut loaded = Took::default();
+    for took in join_all(asking).await {
+        loaded.whole.extend(took.whole);
+        loaded.beside.extend(took.beside);
+    }
+    for (name, took) in [(ALONE, alone), ("eight at a time", loaded)] {
+        let questions = took.whole.len();
+        let (p50, p95) = p50_and_p95(took.whole);
+        eprintln!("{questions} questions {name}, in all: p50 {p50:?}, p95 {p95:?}");
+        let (p50, p95) = p50_and_p95(took.beside);
+        eprintln!("{questions} questions {name}, beside the agent: p50 {p50:?}, p95 {p95:?}");
+        if name == ALONE {
+            assert!(p95 < LIMIT, "{name}: p95 beside the agent is {p95:?}");
+        }
     }
 }
