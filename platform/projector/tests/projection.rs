@@ -4,7 +4,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::proxy::Proxy;
 use common::wire::{Pressed, Presses};
@@ -27,6 +27,8 @@ struct Presses2 {
     gate: Arc<watch::Sender<bool>>,
     /// Fails on the way, after the rows were written.
     slow: bool,
+    /// How many presses were taken in hand.
+    taken: Arc<AtomicUsize>,
 }
 
 struct Applied {
@@ -45,6 +47,7 @@ impl PgProjection for Presses2 {
 
     async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Pressed>>, DecodeError> {
         let _ = self.gate.subscribe().wait_for(|open| *open).await;
+        self.taken.fetch_add(1, Ordering::SeqCst);
         Ok(vec![self.decoder.decode(record).await?])
     }
 
@@ -98,6 +101,7 @@ fn with_registry(registry: SchemaRegistry) -> Presses2 {
         decoder: Decoder::new(registry),
         gate: Arc::new(watch::Sender::new(true)),
         slow: false,
+        taken: Arc::default(),
     }
 }
 
@@ -198,11 +202,17 @@ async fn a_commit_after_another_claimed_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_come_and_go_and_every_press_counts_once() {
     let bed = bed("members").await;
-    let first = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let taken = Arc::new(AtomicUsize::new(0));
+    let member = || {
+        let mut member = projection(&bed);
+        (member.slow, member.taken) = (true, Arc::clone(&taken));
+        member
+    };
+    let first = Running::start(|stop| run_projection(member(), bed.deps(), stop));
     for key in ["a", "b", "c", "d", "e", "f"] {
         bed.press(key, 0..100).await;
     }
-    let second = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let second = Running::start(|stop| run_projection(member(), bed.deps(), stop));
     for key in ["a", "b", "c", "d", "e", "f"] {
         bed.press(key, 100..200).await;
     }
@@ -213,6 +223,9 @@ async fn members_come_and_go_and_every_press_counts_once() {
     }
     has_rows(&bed, 1_800).await;
     second.stop().await;
+    // What one had in hand was committed before the partition was another's, so
+    // that nobody took it in hand again.
+    assert_eq!(taken.load(Ordering::SeqCst), 1_800);
 }
 
 #[tokio::test(flavor = "multi_thread")]

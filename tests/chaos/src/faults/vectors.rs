@@ -19,7 +19,7 @@ pub(super) const LOST: Fault = Fault::new("F21", "vector files lost or cut", los
 fn lost<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
     async move {
         let stand = scene.stand;
-        let rounds = scene.profile.pick(2, 3);
+        let rounds = scene.profile.pick(1, 3);
         let mut known = Vec::new();
         for number in 0..=rounds {
             known.push(Known::share(scene, number).await?);
