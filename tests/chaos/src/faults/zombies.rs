@@ -14,7 +14,9 @@ use crate::{Fault, Scene};
 pub(super) const PAUSED: Fault = Fault::new("F4", "paused until others took over", paused);
 
 /// A role, and the schema in which it keeps its checkpoints.
-const ROLES: [(&str, &str); 4] = [
+type Role = (&'static str, &'static str);
+
+const ROLES: [Role; 4] = [
     ("projections", "deliveries"),
     ("federation", "federation"),
     ("workflow", "workflow"),
@@ -29,27 +31,31 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
         let mesh = &scene.stand.mesh;
         let observer = scene.stand.observer().await?;
         let rounds = scene.profile.pick(1, 2);
+        // A short run stops half of them: each takes an heir of its own to start.
+        let mut roles = ROLES;
+        scene.dice().shuffle(&mut roles);
+        let roles = &roles[..scene.profile.pick(2, ROLES.len())];
         let mut refused = 0;
         for round in 0..rounds {
             let mut zombies = Vec::new();
-            for (role, _) in ROLES {
+            for (role, _) in roles {
                 zombies.push(mesh.identity(role)?);
             }
             let mut others: Vec<(&'static str, Proc)> = Vec::new();
-            for (role, _) in ROLES {
-                others.push((role, mesh.another(role, &format!("heir-{round}-{role}"))?));
+            for (role, _) in roles {
+                others.push((*role, mesh.another(role, &format!("heir-{round}-{role}"))?));
             }
             // Members of the groups before the others are stopped: half of the
             // partitions are theirs, and the other half comes to them.
             try_join_all(others.iter_mut().map(|(_, other)| other.ready())).await?;
-            let before = owners(&observer).await?;
-            let fenced = fenced(scene).await;
+            let before = owners(&observer, roles).await?;
+            let fenced = fenced(scene, roles).await;
             for zombie in &zombies {
                 zombie.signal(Signal::STOP)?;
             }
             let taken = eventually(RECOVERY, || async {
-                let now = owners(&observer).await?;
-                for (role, schema) in ROLES {
+                let now = owners(&observer, roles).await?;
+                for (role, schema) in roles {
                     // Whoever is left is the one owner of all of it.
                     let owners: std::collections::BTreeSet<&String> = now
                         .iter()
@@ -74,7 +80,7 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             taken.context("the others do not take over")?;
             worked?;
             scene.acknowledged_more(3).await?;
-            refused += self::fenced(scene).await.saturating_sub(fenced);
+            refused += self::fenced(scene, roles).await.saturating_sub(fenced);
             // The heirs go, some of them without a word.
             for (_, mut heir) in others {
                 if scene.dice().below(2) == 0 {
@@ -85,8 +91,12 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
             }
         }
         scene.note(format!(
-            "{} roles stopped {rounds} times; {refused} commits of zombies refused",
-            ROLES.len()
+            "{} stopped {rounds} times; {refused} commits of zombies refused",
+            roles
+                .iter()
+                .map(|(role, _)| *role)
+                .collect::<Vec<_>>()
+                .join(", ")
         ));
         Ok(())
     }
@@ -96,12 +106,12 @@ fn paused<'a>(scene: &'a Scene<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
 type Place = (String, String, i32);
 
 /// Who owns each partition of each of the schemas.
-async fn owners(observer: &Observer) -> anyhow::Result<BTreeMap<Place, String>> {
+async fn owners(observer: &Observer, roles: &[Role]) -> anyhow::Result<BTreeMap<Place, String>> {
     let mut owners = BTreeMap::new();
-    for (_, schema) in ROLES {
+    for (_, schema) in roles {
         let query = format!("SELECT topic, partition, owner FROM \"{schema}\".mesh_checkpoint");
         for row in observer.rows(&query, &[]).await? {
-            let place = (schema.to_owned(), row.get(0), row.get(1));
+            let place = ((*schema).to_owned(), row.get(0), row.get(1));
             owners.insert(place, row.get(2));
         }
     }
@@ -110,9 +120,9 @@ async fn owners(observer: &Observer) -> anyhow::Result<BTreeMap<Place, String>> 
 
 /// How often a commit was refused because its owner was not the owner any
 /// more, by the metrics of the roles that were stopped.
-async fn fenced(scene: &Scene<'_>) -> u64 {
+async fn fenced(scene: &Scene<'_>, roles: &[Role]) -> u64 {
     let mut count = 0;
-    for (role, _) in ROLES {
+    for (role, _) in roles {
         count += fenced_of(scene, role).await.unwrap_or(0);
     }
     count
