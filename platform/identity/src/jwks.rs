@@ -167,7 +167,6 @@ impl Jwks {
     }
 
     async fn ask(&self, issuer: &str, circuit: &Circuit) -> Result<Keys, Failed> {
-        let permit = circuit.admit()?;
         let settings = Retry {
             backoff: BACKOFF,
             max_attempts: ATTEMPTS,
@@ -175,13 +174,8 @@ impl Jwks {
         };
         let fetched = retry(settings, None, |_| async {
             self.fetch(issuer).await.map_err(Failed::judged)
-        })
-        .await;
-        match &fetched {
-            Ok(_) => permit.success(),
-            Err(_) => permit.failure(),
-        }
-        fetched
+        });
+        circuit.call(fetched).await?
     }
 
     async fn fetch(&self, issuer: &str) -> Result<Keys, Failed> {

@@ -20,6 +20,20 @@ pub(crate) enum Guard {
     OneAtATime,
     /// What a decision rests on was read by who was the owner then.
     Reading,
+    /// A store outside of Postgres refuses a generation lower than one it has seen.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the stores have no way to leave it out")
+    )]
+    StoreGeneration,
+    /// Such a store learns the generation with the claim, not with the first write.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the stores have no way to leave it out")
+    )]
+    StoreClaim,
+    /// Such a store that was flushed is noticed, by a write or while idle.
+    Flush,
 }
 
 #[cfg(not(test))]

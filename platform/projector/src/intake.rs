@@ -22,8 +22,11 @@ pub(crate) struct Intake<T> {
     held: Vec<Held>,
     /// The first record of a topic partition that has to wait. What comes before
     /// it is handled: the checkpoint will say that it was.
-    cut: Vec<(String, i32, i64)>,
+    pub(crate) cut: Vec<Place>,
 }
+
+/// Topic, partition, offset.
+pub(crate) type Place = (String, i32, i64);
 
 impl<T> Intake<T> {
     pub(crate) fn new(capacity: usize, upto: Vec<Claimed>) -> Self {
@@ -77,13 +80,31 @@ impl<T> Intake<T> {
     fn cut(&mut self, record: &Record) {
         let place = (record.topic.clone(), record.partition, record.offset);
         self.cut.push(place);
-        if let Some(claim) = self
-            .upto
-            .iter_mut()
-            .find(|claim| claim.partition == record.partition && claim.topic == record.topic)
-        {
+        if let Some(claim) = claim_of(&mut self.upto, &record.topic, record.partition) {
             claim.next_offset = record.offset;
         }
+    }
+
+    /// Goes on from the part before this one: what had to wait there, waits, and so
+    /// does what stands behind it here. Answers whether that takes anything away.
+    pub(crate) fn follow(&mut self, before: Self) -> bool {
+        let taken = self.items.len();
+        self.items.retain(|(taken, _)| !before.is_cut(&taken.at));
+        for (topic, partition, offset) in &before.cut {
+            if let Some(claim) = claim_of(&mut self.upto, topic, *partition) {
+                claim.next_offset = claim.next_offset.min(*offset);
+            }
+        }
+        for claim in before.upto {
+            if claim_of(&mut self.upto, &claim.topic, claim.partition).is_none() {
+                self.upto.push(claim);
+            }
+        }
+        // Where both hold a partition, the one before it says where it goes on.
+        self.held.extend(before.held);
+        self.cut.extend(before.cut);
+        self.stopped = before.stopped.or_else(|| self.stopped.take());
+        self.items.len() < taken
     }
 
     /// What is committed, once everything before the cuts is; or why the runner
@@ -98,6 +119,11 @@ impl<T> Intake<T> {
             }),
         }
     }
+}
+
+fn claim_of<'a>(upto: &'a mut [Claimed], topic: &str, partition: i32) -> Option<&'a mut Claimed> {
+    upto.iter_mut()
+        .find(|claim| claim.partition == partition && claim.topic == topic)
 }
 
 /// What a panic said, as a poison failure: the same input panics again.
@@ -158,5 +184,42 @@ mod tests {
         intake.cut(&record(6));
         assert_eq!(intake.upto[0].next_offset, 6);
         assert!(intake.is_cut(&record(6)));
+    }
+
+    #[test]
+    fn what_waits_in_one_part_waits_in_the_next() {
+        let claim = |partition, next_offset| Claimed {
+            topic: "mesh.things".to_owned(),
+            partition,
+            next_offset,
+            generation: 1,
+        };
+        let mut before: Intake<()> = Intake::new(0, vec![claim(0, 4), claim(1, 5)]);
+        before.cut(&record(3));
+        let mut next = Intake::new(2, vec![claim(1, 8), claim(2, 9)]);
+        next.take(Taken::itself(record(7)), ());
+        let elsewhere = Record {
+            partition: 2,
+            ..record(8)
+        };
+        next.take(Taken::itself(elsewhere), ());
+        assert!(next.follow(before));
+        let left: Vec<i32> = next
+            .items
+            .iter()
+            .map(|(taken, ())| taken.at.partition)
+            .collect();
+        assert_eq!(left, [2]);
+        assert!(next.is_cut(&record(9)));
+        let committed = next.end().unwrap();
+        assert_eq!(committed, [claim(1, 3), claim(2, 9), claim(0, 4)]);
+    }
+
+    #[test]
+    fn a_part_behind_one_that_waits_for_nothing_stays_as_it_is() {
+        let mut next = Intake::new(1, Vec::new());
+        next.take(Taken::itself(record(7)), ());
+        assert!(!next.follow(Intake::new(0, Vec::new())));
+        assert_eq!(next.items.len(), 1);
     }
 }

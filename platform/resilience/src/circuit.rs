@@ -62,6 +62,25 @@ impl Circuit {
         }
     }
 
+    /// Makes a call of which every error is a failure of the remote system. Dropped
+    /// before it ends, the call counts as abandoned.
+    ///
+    /// # Errors
+    /// [`Refused`] where it is not made, as [`Circuit::admit`] says; and within,
+    /// what became of it.
+    pub async fn call<T, E>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, Refused> {
+        let permit = self.admit()?;
+        let answer = call.await;
+        match &answer {
+            Ok(_) => permit.success(),
+            Err(_) => permit.failure(),
+        }
+        Ok(answer)
+    }
+
     fn change<T>(&self, act: impl FnOnce(&mut CircuitBreaker) -> T) -> T {
         let mut breaker = self.lock();
         let before = breaker.state();
@@ -143,6 +162,16 @@ mod tests {
         let refused = circuit.admit().unwrap_err();
         assert_eq!(refused.circuit, "crm");
         assert!(refused.retry_after <= Duration::from_secs(3_600));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_opens_the_circuit_and_one_that_succeeds_closes_it() {
+        let circuit = circuit(Duration::from_secs(3_600));
+        assert_eq!(circuit.call(async { Ok::<_, ()>(1) }).await, Ok(Ok(1)));
+        assert_eq!(circuit.call(async { Err::<(), _>(2) }).await, Ok(Err(2)));
+        assert_eq!(circuit.state(), CircuitState::Open);
+        let never = async { unreachable!("the circuit is open") };
+        assert!(circuit.call::<(), ()>(never).await.is_err());
     }
 
     #[test]

@@ -17,20 +17,23 @@ const POSITION: &str = "context-cache:position:";
 /// that the next ones are made ready meanwhile.
 const CHUNK: usize = 250;
 
-/// Reads a partition's offsets; puts a mark there when there are none, by which
-/// a later flush is noticed.
+/// Notes who owns a partition and reads its offsets, unless a newer owner did. By
+/// the note a later flush is noticed, and an older owner writes no more, not even
+/// into what was flushed and not yet filled.
 const CLAIM_POSITION: Script = Script::new(
-    "redis.call('HSETNX', KEYS[1], 'generation', '0') \
+    "local seen = redis.call('HGET', KEYS[1], 'generation') \
+     if seen and tonumber(seen) > tonumber(ARGV[1]) then return {'fenced', seen} end \
+     redis.call('HSET', KEYS[1], 'generation', ARGV[1]) \
      return redis.call('HGETALL', KEYS[1])",
 );
 
-/// The same for who only looks, and must not hide a flush by such a mark.
+/// For who only looks, and must not hide a flush by such a note.
 const READ_POSITION: Script = Script::new("return redis.call('HGETALL', KEYS[1])");
 
 /// Writes a batch and its offsets, all or nothing.
 ///
 /// `KEYS`: the offsets, the pointer to the live cache, then what is written.
-/// `ARGV`: generation, whether the offsets must be there, the live cache as it
+/// `ARGV`: generation, whether it was noted before, the live cache as it
 /// was known, how many a list keeps, number of offsets, then topic and offset of
 /// each, then one operation a key. `S`: set, value, milliseconds. `L`: list,
 /// order, member, milliseconds.
@@ -41,6 +44,7 @@ const WRITE: Script = Script::new(
     "local seen = redis.call('HGET', KEYS[1], 'generation') \
      if not seen and ARGV[2] == '1' then return {-1, 0} end \
      if seen and tonumber(seen) > tonumber(ARGV[1]) then return {-2, tonumber(seen)} end \
+     if ARGV[2] == '1' and tonumber(seen) < tonumber(ARGV[1]) then return {-1, 0} end \
      if (redis.call('GET', KEYS[2]) or '0') ~= ARGV[3] then return {-3, 0} end \
      local beyond = -1 - tonumber(ARGV[4]) \
      local at = 6 \
@@ -75,20 +79,36 @@ pub(crate) fn position_key(start: &str, partition: i32) -> String {
     format!("{start}{POSITION}{partition}")
 }
 
-/// `claim` says that whoever asks is going to write from there on.
+/// The offsets, for who is going to write from there on.
+pub(crate) async fn claim(
+    redis: &Redis,
+    place: &Resolved,
+    partition: i32,
+    generation: i64,
+) -> Result<Vec<(String, i64)>, Error> {
+    let key = [position_key(&place.start, partition)];
+    let arguments = vec![text(generation)];
+    let fields: Vec<String> = redis.eval(&CLAIM_POSITION, &key, arguments).await?;
+    if let [fenced, seen] = fields.as_slice()
+        && fenced == "fenced"
+    {
+        let seen = seen.parse().unwrap_or(0);
+        return Err(Error::Fenced { partition, seen });
+    }
+    Ok(offsets(&fields))
+}
+
 pub(crate) async fn positions(
     redis: &Redis,
     place: &Resolved,
     partition: i32,
-    claim: bool,
 ) -> Result<Vec<(String, i64)>, Error> {
     let key = [position_key(&place.start, partition)];
-    let script = if claim {
-        &CLAIM_POSITION
-    } else {
-        &READ_POSITION
-    };
-    let fields: Vec<String> = redis.eval(script, &key, Vec::new()).await?;
+    let fields: Vec<String> = redis.eval(&READ_POSITION, &key, Vec::new()).await?;
+    Ok(offsets(&fields))
+}
+
+fn offsets(fields: &[String]) -> Vec<(String, i64)> {
     let offset = fields
         .as_chunks::<2>()
         .0
@@ -96,7 +116,7 @@ pub(crate) async fn positions(
         .find(|[name, _]| name == TOPIC)
         .and_then(|[_, offset]| offset.parse().ok())
         .unwrap_or(0);
-    Ok(vec![(TOPIC.to_owned(), offset)])
+    vec![(TOPIC.to_owned(), offset)]
 }
 
 /// Who writes into a partition, and where.
@@ -104,7 +124,7 @@ pub(crate) struct Writer<'a> {
     pub(crate) place: &'a Resolved,
     pub(crate) partition: i32,
     pub(crate) generation: i64,
-    /// Whether its offsets were read, so that they must be there.
+    /// Whether this generation was noted, so that it must stand there.
     pub(crate) claimed: bool,
 }
 

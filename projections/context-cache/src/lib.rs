@@ -44,7 +44,7 @@ pub struct ContextCacheProjection {
     place: Place,
     /// Where that was when offsets were last read.
     resolved: Mutex<Option<Resolved>>,
-    /// Partitions whose offsets were read, and so stand in Redis.
+    /// Partitions whose owner was noted in Redis.
     claimed: Mutex<HashSet<i32>>,
 }
 
@@ -92,7 +92,7 @@ impl ContextCacheProjection {
     ) -> Result<Vec<(i32, Vec<(String, i64)>)>, Failure> {
         let mut offsets = Vec::new();
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let positions = apply::positions(&self.redis, place, partition, false).await;
+            let positions = apply::positions(&self.redis, place, partition).await;
             offsets.push((partition, positions.map_err(Failure::transient)?));
         }
         Ok(offsets)
@@ -130,13 +130,19 @@ impl StoreProjection for ContextCacheProjection {
         project(recorded, position)
     }
 
-    async fn positions(&self, partition: i32) -> Result<Vec<(String, i64)>, Failure> {
+    async fn claim(&self, partition: i32, generation: i64) -> Result<Vec<(String, i64)>, Failure> {
         let place = self.resolve().await?;
-        let positions = apply::positions(&self.redis, &place, partition, true)
+        let positions = apply::claim(&self.redis, &place, partition, generation)
             .await
             .map_err(Failure::transient)?;
         self.claimed().insert(partition);
         Ok(positions)
+    }
+
+    async fn positions(&self, partition: i32) -> Result<Vec<(String, i64)>, Failure> {
+        let place = self.resolve().await?;
+        let positions = apply::positions(&self.redis, &place, partition).await;
+        positions.map_err(Failure::transient)
     }
 
     async fn apply(

@@ -56,7 +56,7 @@ async fn a_batch_and_its_offset_are_one_and_a_flush_is_noticed() {
     };
 
     let at = platform_telemetry::now();
-    assert_eq!(projection.positions(0).await.unwrap(), upto(0));
+    assert_eq!(projection.claim(0, 1).await.unwrap(), upto(0));
     let batch = || vec![change("a", 4, at), change("b", 5, at), change("c", 7, at)];
     projection.apply(0, batch(), &upto(8), 1).await.unwrap();
     assert_eq!(projection.positions(0).await.unwrap(), upto(8));
@@ -83,12 +83,14 @@ async fn a_batch_and_its_offset_are_one_and_a_flush_is_noticed() {
     redis.delete(&[expired]).await.unwrap();
     assert_eq!(names(&recent(9).await.contexts), "c");
 
-    // An owner from before cannot write.
-    projection.apply(0, Vec::new(), &upto(9), 3).await.unwrap();
+    // An owner from before cannot write, even before the new one has.
+    assert_eq!(projection.claim(0, 3).await.unwrap(), upto(8));
+    assert!(projection.claim(0, 2).await.unwrap_err().is_transient());
     let stale = projection
         .apply(0, vec![change("z", 9, at)], &upto(10), 2)
         .await;
     assert!(stale.unwrap_err().is_transient());
+    projection.apply(0, Vec::new(), &upto(9), 3).await.unwrap();
     assert_eq!(projection.positions(0).await.unwrap(), upto(9));
 
     // After a flush nothing is written on top of nothing.
@@ -99,6 +101,18 @@ async fn a_batch_and_its_offset_are_one_and_a_flush_is_noticed() {
         .await;
     assert!(flushed.unwrap_err().is_transient());
     assert_eq!(redis.scan("context:").await.unwrap(), Vec::<String>::new());
+    assert_eq!(projection.positions(0).await.unwrap(), upto(0));
+    let looked_at = projection.apply(0, batch(), &upto(10), 3).await;
+    assert!(looked_at.unwrap_err().is_transient());
+
+    // Who owned it before the flush does not write into what another fills now,
+    // and who owns it now not into what an older owner claimed after the flush.
+    assert_eq!(projection.claim(0, 2).await.unwrap(), upto(0));
+    let newer = projection.apply(0, batch(), &upto(10), 3).await;
+    assert!(newer.unwrap_err().is_transient());
+    assert_eq!(projection.claim(0, 4).await.unwrap(), upto(0));
+    let older = projection.apply(0, batch(), &upto(10), 3).await;
+    assert!(older.unwrap_err().is_transient());
     assert_eq!(projection.positions(0).await.unwrap(), upto(0));
     projection.apply(0, batch(), &upto(8), 4).await.unwrap();
     assert_eq!(store_digest(&projection).await.unwrap(), digest);

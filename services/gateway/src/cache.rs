@@ -47,17 +47,9 @@ impl Cache {
         &self,
         asked: impl Future<Output = Result<T, platform_redis::Error>>,
     ) -> Option<T> {
-        let permit = self.circuit.admit().ok()?;
-        match asked.await {
-            Ok(found) => {
-                permit.success();
-                Some(found)
-            }
-            Err(error) => {
-                permit.failure();
-                debug!(error = %error, "redis cannot be asked");
-                None
-            }
-        }
+        let asked = self.circuit.call(asked).await.ok()?;
+        asked
+            .inspect_err(|error| debug!(error = %error, "redis cannot be asked"))
+            .ok()
     }
 }

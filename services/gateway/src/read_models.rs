@@ -49,7 +49,6 @@ impl ReadModels {
         F: Future<Output = Result<T, E>>,
     {
         let away = || Problem::unavailable(format!("{what} cannot be looked up now"));
-        let permit = self.circuit.admit().map_err(|_| away())?;
         let settings = Retry {
             backoff: BACKOFF,
             max_attempts: ATTEMPTS,
@@ -59,21 +58,14 @@ impl ReadModels {
             let asked = query();
             async { asked.await.map_err(Failure::transient) }
         });
-        match tokio::time::timeout(DEADLINE, asked).await {
-            Ok(Ok(found)) => {
-                permit.success();
-                Ok(found)
-            }
-            Ok(Err(error)) => {
-                permit.failure();
+        let asked = async {
+            let answer = tokio::time::timeout(DEADLINE, asked).await;
+            answer.map_err(|_| away())?.map_err(|error| {
                 warn!(error = %error, cause = ?error, "{what} cannot be looked up");
-                Err(away())
-            }
-            Err(_) => {
-                permit.failure();
-                Err(away())
-            }
-        }
+                away()
+            })
+        };
+        self.circuit.call(asked).await.map_err(|_| away())?
     }
 }
 

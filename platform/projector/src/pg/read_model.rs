@@ -10,6 +10,9 @@ use crate::world::{PgStore, Store, WriteError};
 /// A read model as its runner sees it: rows and checkpoint go together into `S`.
 pub(crate) trait ReadModel<S: Store>: Send + Sync + 'static {
     const NAME: &'static str;
+    /// How many records a transaction writes at most. Half as many cost a commit
+    /// more for each half; more hold locks and memory for longer.
+    const PART: usize = 10_000;
     type Event: Send + Sync;
     type Change: Send;
 

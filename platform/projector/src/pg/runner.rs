@@ -1,8 +1,9 @@
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain_kernel::Recorded;
-use futures::future::try_join_all;
+use futures::future::{OptionFuture, join, try_join_all};
 use platform_log::Record;
 use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
@@ -10,14 +11,18 @@ use tokio_util::sync::CancellationToken;
 use super::PgProjection;
 use super::read_model::ReadModel;
 use crate::dead_letter::{DeadLetters, Taken, with_redrives};
-use crate::intake::{Intake, guarded, guarded_async};
+use crate::intake::{Intake, Place, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
 use crate::world::{Clock, Real, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
 
-/// At most; a runner that has caught up gets what has come since, which is little.
-/// Larger batches bring nothing more, and hold locks and memory for longer.
-const BATCH: usize = 5_000;
+/// Parts of a batch, at most; a runner that has caught up gets what has come since,
+/// which is little. While one part is written, the next is read.
+const PARTS: usize = 4;
+/// How many records are read before the transaction under way has its turn.
+const TURN: usize = 32;
+/// Of a part that is refused so many are tried at once, and then one by one.
+const APART: usize = 100;
 const TICK: Duration = Duration::from_millis(500);
 /// A transaction that takes longer is given up; its connection may be dead.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -98,17 +103,69 @@ impl<W: World, M: ReadModel<W::Store>> Role for ModelRole<W, M> {
     }
 
     fn wants(&self) -> usize {
-        BATCH
+        PARTS * M::PART
     }
 }
 
+/// A record and its events.
+type Item<E> = (Taken, Vec<Recorded<E>>);
+
+/// Part of a batch, read and not yet written.
+struct Part<E, C> {
+    intake: Intake<Vec<Recorded<E>>>,
+    changes: Vec<C>,
+}
+
 impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
-    /// Decodes, projects and writes a batch, rows and checkpoint in one transaction.
+    /// Writes a batch in its parts, one after the other, and reads each while the
+    /// one before is written.
     async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        let mut intake: Intake<Vec<Recorded<M::Event>>> =
-            Intake::new(batch.records.len(), batch.upto);
-        let mut changes = Vec::new();
-        for record in batch.records {
+        let mut parts = batch.parts(M::PART).into_iter();
+        let Some(first) = parts.next() else {
+            return Ok(Vec::new());
+        };
+        let mut part = self.read_part(first, Vec::new()).await?;
+        loop {
+            let cut = part.intake.cut.clone();
+            let next = OptionFuture::from(parts.next().map(|next| self.read_part(next, cut)));
+            let (written, next) = join(self.write_part(&mut part), next).await;
+            written?;
+            let Some(next) = next.transpose()? else {
+                return part.intake.end();
+            };
+            part = self.follow(next, part)?;
+        }
+    }
+
+    /// The next part, without what has to wait because of the one before.
+    fn follow(
+        &self,
+        mut next: Part<M::Event, M::Change>,
+        before: Part<M::Event, M::Change>,
+    ) -> Result<Part<M::Event, M::Change>, Halt> {
+        if next.intake.follow(before.intake) {
+            next.changes.clear();
+            for (taken, events) in &next.intake.items {
+                let mut changes = self.project(taken.record(), events)?;
+                next.changes.append(&mut changes);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Decodes and projects what does not stand behind a `cut`.
+    async fn read_part(
+        &self,
+        batch: Batch,
+        cut: Vec<Place>,
+    ) -> Result<Part<M::Event, M::Change>, Halt> {
+        let mut intake = Intake::new(batch.records.len(), batch.upto);
+        intake.cut = cut;
+        let mut changes = Vec::with_capacity(batch.records.len());
+        for (index, record) in batch.records.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
             if intake.is_cut(&record) {
                 continue;
             }
@@ -127,14 +184,20 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
                 }
             }
         }
+        Ok(Part { intake, changes })
+    }
+
+    /// Rows and checkpoint of a part, in one transaction.
+    async fn write_part(&self, part: &mut Part<M::Event, M::Change>) -> Result<(), Halt> {
+        let changes = std::mem::take(&mut part.changes);
+        let intake = &mut part.intake;
         match self.write(changes, &intake.upto).await {
-            Ok(()) => {}
+            Ok(()) => Ok(()),
             Err(WriteError::Values(_)) if !intake.items.is_empty() => {
-                self.write_one_by_one(&mut intake).await?;
+                self.write_apart(intake).await
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        intake.end()
     }
 
     /// The events of a record and what changes because of them.
@@ -161,35 +224,63 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
         })
     }
 
-    /// Something in the batch is refused: finds out whose, and lets the others pass.
+    /// Something in the part is refused: finds out whose, and lets the others pass.
+    async fn write_apart(&self, intake: &mut Intake<Vec<Recorded<M::Event>>>) -> Result<(), Halt> {
+        let items = std::mem::take(&mut intake.items);
+        for from in (0..items.len()).step_by(APART) {
+            let some = from..items.len().min(from + APART);
+            match self.write_some(&items, some.clone(), intake).await {
+                Ok(()) => {}
+                Err(WriteError::Values(_)) => self.write_one_by_one(&items, some, intake).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The last records of a partition may have been poison already when decoded.
+        Ok(self.write(Vec::new(), &intake.upto).await?)
+    }
+
     async fn write_one_by_one(
         &self,
+        items: &[Item<M::Event>],
+        some: Range<usize>,
         intake: &mut Intake<Vec<Recorded<M::Event>>>,
     ) -> Result<(), Halt> {
-        let mut items = std::mem::take(&mut intake.items).into_iter().peekable();
-        while let Some((taken, events)) = items.next() {
-            if intake.is_cut(&taken.at) {
-                continue;
-            }
-            // A redrive and the record it names may both be handled: one place on the log.
-            let place = taken.at.position();
-            let is_last = items
-                .peek()
-                .is_none_or(|(next, _)| next.at.position() != place);
-            let upto = behind(&taken, is_last, &intake.upto);
-            let changes = self.project(taken.record(), &events)?;
-            match self.write(changes, &upto).await {
+        for at in some {
+            match self.write_some(items, at..at + 1, intake).await {
                 Ok(()) => {}
                 Err(WriteError::Values(failure)) => {
-                    if intake.fail(&taken, failure, &self.dead_letters).await? {
+                    let item = &items[at];
+                    if intake.fail(&item.0, failure, &self.dead_letters).await? {
+                        let upto = behind(&[item], items.get(at + 1), &intake.upto);
                         self.write(Vec::new(), &upto).await?;
                     }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        // The last records of a partition may have been poison already when decoded.
-        Ok(self.write(Vec::new(), &intake.upto).await?)
+        Ok(())
+    }
+
+    /// Writes some of the items, without those that have to wait.
+    async fn write_some(
+        &self,
+        items: &[Item<M::Event>],
+        some: Range<usize>,
+        intake: &Intake<Vec<Recorded<M::Event>>>,
+    ) -> Result<(), WriteError> {
+        let next = items.get(some.end);
+        let mut some: Vec<&Item<M::Event>> = items[some].iter().collect();
+        some.retain(|(taken, _)| !intake.is_cut(&taken.at));
+        if some.is_empty() {
+            return Ok(());
+        }
+        let mut changes = Vec::new();
+        for (taken, events) in &some {
+            let mut more = self.project(taken.record(), events).map_err(Halt::from)?;
+            changes.append(&mut more);
+        }
+        let upto = behind(&some, next, &intake.upto);
+        self.write(changes, &upto).await
     }
 
     async fn write(&self, changes: Vec<M::Change>, upto: &[Claimed]) -> Result<(), WriteError> {
@@ -208,14 +299,19 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
     }
 }
 
-/// The claim of the topic partition, behind this record alone.
-fn behind(taken: &Taken, is_last: bool, upto: &[Claimed]) -> Vec<Claimed> {
-    let record = &taken.at;
-    upto.iter()
-        .filter(|claim| claim.partition == record.partition && claim.topic == record.topic)
-        .map(|claim| Claimed {
-            next_offset: record.offset + i64::from(is_last),
+/// The claims that these items move, behind the last of each. A redrive and the
+/// record it names may both be handled: where the next item has the place of the
+/// last one, that place is not done with.
+fn behind<E>(items: &[&Item<E>], next: Option<&Item<E>>, upto: &[Claimed]) -> Vec<Claimed> {
+    let claims = upto.iter().filter_map(|claim| {
+        let (last, _) = items.iter().rev().find(|(taken, _)| {
+            taken.at.partition == claim.partition && taken.at.topic == claim.topic
+        })?;
+        let is_done = next.is_none_or(|(next, _)| next.at.position() != last.at.position());
+        Some(Claimed {
+            next_offset: last.at.offset + i64::from(is_done),
             ..claim.clone()
         })
-        .collect()
+    });
+    claims.collect()
 }

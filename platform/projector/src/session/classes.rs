@@ -5,7 +5,8 @@ use platform_log::Admin;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::run::{FIRST_WAIT, LONGEST_WAIT, group};
+use super::join::group;
+use super::run::{FIRST_WAIT, LONGEST_WAIT};
 use crate::error::chain;
 use crate::{Deps, Error, ReadinessSink};
 

@@ -2,24 +2,30 @@
 
 mod classes;
 mod held;
+mod join;
 mod lag;
 mod owned;
 mod repair;
 mod run;
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
 
 use platform_log::Record;
 use platform_postgres::Claimed;
 
+use self::held::Waiting;
+use self::lag::Lag;
 use crate::Failure;
 use crate::error::chain;
+use crate::world::{Log, World};
 
 pub(crate) use classes::classes;
 pub(crate) use held::Held;
+pub(crate) use join::{checkpoints, group};
 pub(crate) use owned::Owned;
 pub(crate) use repair::repair;
-pub(crate) use run::{Session, SessionOptions, checkpoints, group};
 
 /// Why a runner lets go of its partitions, to claim them again after a while.
 #[derive(Debug)]
@@ -118,12 +124,91 @@ impl From<Failure> for Halt {
     }
 }
 
+/// What a session reads and where it keeps its checkpoints.
+#[derive(Debug)]
+pub(crate) struct SessionOptions {
+    pub(crate) name: &'static str,
+    pub(crate) group: String,
+    /// Consumed through the group.
+    pub(crate) inputs: Vec<&'static str>,
+    /// Claimed with each partition, but read by the role itself.
+    pub(crate) own: Option<&'static str>,
+    /// The longest wait for records, and so the pace of `Role::tick`.
+    pub(crate) tick: Duration,
+}
+
+impl SessionOptions {
+    fn show_ready(&self, ready: bool) {
+        metrics::gauge!(crate::metric::READY, "runner" => self.name, "group" => self.group.clone())
+            .set(f64::from(u8::from(ready)));
+    }
+
+    fn show_owned(&self, partitions: usize) {
+        metrics::gauge!(crate::metric::OWNED, "runner" => self.name, "group" => self.group.clone())
+            .set(partitions as f64);
+    }
+}
+
+/// One member of one consumer group.
+pub(crate) struct Session<W: World, R> {
+    options: SessionOptions,
+    world: W,
+    consumer: <W::Log as Log>::Member,
+    /// Topics and their numbers of partitions.
+    widths: Vec<(&'static str, i32)>,
+    assigned: BTreeSet<i32>,
+    owned: Owned,
+    incarnation: Option<String>,
+    paused: bool,
+    /// Partitions whose next record is tried again later.
+    waiting: Waiting,
+    /// The group has answered with an assignment, be it empty.
+    joined: bool,
+    /// As last reported.
+    ready: bool,
+    /// The consumer is of no use any more.
+    rejoin: bool,
+    /// Another process has this one's place in the group.
+    replaced: Option<platform_log::Error>,
+    wait: Duration,
+    retry_at: Duration,
+    checked_at: Duration,
+    lag: Lag,
+    role: R,
+}
+
 /// Records of owned partitions, in order within each, and how far they reach.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) records: Vec<Record>,
     /// The claims of the topic partitions touched, `next_offset` behind the last record.
     pub(crate) upto: Vec<Claimed>,
+}
+
+impl Batch {
+    /// The batch in parts of so many records, in their order.
+    pub(crate) fn parts(self, size: usize) -> Vec<Self> {
+        let mut parts = Vec::with_capacity(self.records.len().div_ceil(size.max(1)));
+        let mut records = self.records.into_iter().peekable();
+        while records.peek().is_some() {
+            let part: Vec<Record> = records.by_ref().take(size.max(1)).collect();
+            let upto = self.upto.iter().filter_map(|claim| {
+                let mut of_claim = part.iter().rev();
+                let last = of_claim.find(|record| {
+                    record.partition == claim.partition && record.topic == claim.topic
+                })?;
+                Some(Claimed {
+                    next_offset: last.offset + 1,
+                    ..claim.clone()
+                })
+            });
+            parts.push(Self {
+                upto: upto.collect(),
+                records: part,
+            });
+        }
+        parts
+    }
 }
 
 /// What differs between the runners.
@@ -163,5 +248,35 @@ pub(crate) trait Role: Send {
     /// No new work; finishes or interrupts what is under way.
     fn drain(&mut self) -> impl Future<Output = ()> + Send {
         async {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_says_how_far_it_comes() {
+        let record = |partition, offset| Record {
+            topic: "mesh.things".to_owned(),
+            partition,
+            offset,
+            timestamp_ms: 0,
+            key: None,
+            headers: Vec::new(),
+            value: None,
+        };
+        let claim = |partition, next_offset| Claimed {
+            topic: "mesh.things".to_owned(),
+            partition,
+            next_offset,
+            generation: 1,
+        };
+        let batch = Batch {
+            records: vec![record(1, 5), record(1, 6), record(2, 9), record(1, 7)],
+            upto: vec![claim(1, 8), claim(2, 10)],
+        };
+        let upto: Vec<Vec<Claimed>> = batch.parts(2).into_iter().map(|part| part.upto).collect();
+        assert_eq!(upto, [vec![claim(1, 7)], vec![claim(1, 8), claim(2, 10)]]);
     }
 }

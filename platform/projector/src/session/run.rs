@@ -2,15 +2,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use platform_log::{GroupEvent, Record};
-use platform_postgres::{Checkpoints, Claimed};
+use platform_postgres::Claimed;
 use platform_telemetry::names::messaging;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, info, info_span, warn};
-use uuid::Uuid;
 
-use super::held::Waiting;
-use super::lag::Lag;
-use super::{Halt, Owned, Role};
+use super::{Halt, Role, Session, SessionOptions};
 use crate::Error;
 use crate::error::chain;
 use crate::world::{Clock, Log, Member, Store, World};
@@ -25,126 +22,9 @@ const MOST_LINKS: usize = 128;
 /// How often an idle runner checks that it still owns what it thinks it owns.
 const IDLE_CHECK: Duration = Duration::from_secs(2);
 
-/// What a session reads and where it keeps its checkpoints.
-#[derive(Debug)]
-pub(crate) struct SessionOptions {
-    pub(crate) name: &'static str,
-    pub(crate) group: String,
-    /// Consumed through the group.
-    pub(crate) inputs: Vec<&'static str>,
-    /// Claimed with each partition, but read by the role itself.
-    pub(crate) own: Option<&'static str>,
-    /// The longest wait for records, and so the pace of `Role::tick`.
-    pub(crate) tick: Duration,
-}
-
-impl SessionOptions {
-    fn show_ready(&self, ready: bool) {
-        metrics::gauge!(crate::metric::READY, "runner" => self.name, "group" => self.group.clone())
-            .set(f64::from(u8::from(ready)));
-    }
-
-    fn show_owned(&self, partitions: usize) {
-        metrics::gauge!(crate::metric::OWNED, "runner" => self.name, "group" => self.group.clone())
-            .set(partitions as f64);
-    }
-}
-
-/// One member of one consumer group.
-pub(crate) struct Session<W: World, R> {
-    pub(super) options: SessionOptions,
-    world: W,
-    pub(super) consumer: <W::Log as Log>::Member,
-    /// Topics and their numbers of partitions.
-    widths: Vec<(&'static str, i32)>,
-    assigned: BTreeSet<i32>,
-    pub(super) owned: Owned,
-    incarnation: Option<String>,
-    pub(super) paused: bool,
-    /// Partitions whose next record is tried again later.
-    pub(super) waiting: Waiting,
-    /// The group has answered with an assignment, be it empty.
-    joined: bool,
-    /// As last reported.
-    ready: bool,
-    /// The consumer is of no use any more.
-    rejoin: bool,
-    /// Another process has this one's place in the group.
-    replaced: Option<platform_log::Error>,
-    wait: Duration,
-    retry_at: Duration,
-    checked_at: Duration,
-    lag: Lag,
-    role: R,
-}
-
 impl<W: World, R: Role> Session<W, R> {
-    /// Joins the group and works until `shutdown`.
-    pub(crate) async fn join_and_run(
-        options: SessionOptions,
-        world: W,
-        role: R,
-        shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
-        match Self::join(options, world, role, shutdown).await? {
-            Some(session) => session.run(shutdown).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Joins the group. Retries while the broker is away.
-    async fn join(
-        options: SessionOptions,
-        world: W,
-        role: R,
-        shutdown: &CancellationToken,
-    ) -> Result<Option<Self>, Error> {
-        world.readiness().not_ready("joining the consumer group");
-        // Watched from the start: one that never gets as far is seen too.
-        options.show_ready(false);
-        options.show_owned(0);
-        let mut wait = FIRST_WAIT;
-        let widths = loop {
-            match widths(&options, world.log()).await {
-                Ok(widths) => break widths,
-                Err(error) => {
-                    warn!(runner.name = options.name, error = %chain(&error), "topics are not to be had yet");
-                    world.readiness().not_ready("waiting for the topics");
-                }
-            }
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(None),
-                () = world.clock().sleep(wait) => {}
-            }
-            wait = (wait * 2).min(LONGEST_WAIT);
-        };
-        let consumer = world.log().join(&options.group, &options.inputs)?;
-        let now = world.clock().ticks();
-        Ok(Some(Self {
-            options,
-            world,
-            consumer,
-            widths,
-            assigned: BTreeSet::new(),
-            owned: Owned::default(),
-            incarnation: None,
-            paused: false,
-            waiting: Waiting::default(),
-            joined: false,
-            ready: false,
-            rejoin: false,
-            replaced: None,
-            wait: FIRST_WAIT,
-            retry_at: now,
-            checked_at: now,
-            lag: Lag::default(),
-            role,
-        }))
-    }
-
     /// Works until `shutdown`.
-    async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         info!(
             runner.name = self.options.name,
             runner.owner = self.world.store().owner(),
@@ -558,26 +438,4 @@ fn consumer_span(options: &SessionOptions, records: &[Record]) -> Span {
         }
     }
     span
-}
-
-async fn widths<L: Log>(
-    options: &SessionOptions,
-    log: &L,
-) -> Result<Vec<(&'static str, i32)>, platform_log::Error> {
-    let mut widths = Vec::new();
-    for topic in options.inputs.iter().copied().chain(options.own) {
-        widths.push((topic, log.partition_count(topic).await? as i32));
-    }
-    Ok(widths)
-}
-
-/// The consumer group of a runner.
-pub(crate) fn group(name: &str) -> String {
-    format!("agentmesh.{name}")
-}
-
-/// The checkpoints of a runner under a name for this run, never used again.
-pub(crate) fn checkpoints(name: &str) -> Checkpoints {
-    let owner = format!("{name}/{}/{}", std::process::id(), Uuid::new_v4());
-    Checkpoints::new(&platform_postgres::schema_name(name), &owner)
 }

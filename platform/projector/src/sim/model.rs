@@ -20,6 +20,8 @@ pub(super) const PULLS: &str = "sim.pulls";
 pub(super) const COUNTS: &str = "sim.counts";
 pub(super) const ASKS: &str = "sim.asks";
 pub(super) const INPUTS: [&str; 2] = [PRESSES, PULLS];
+/// What the read models are made of.
+pub(super) const INPUT_TOPICS: [&str; 3] = [PRESSES, PULLS, COUNTS];
 
 /// An input that is decided into as many events as it has parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +112,10 @@ pub(super) fn decoded<T: DeserializeOwned>(record: &Record) -> Option<Recorded<T
     })
 }
 
-fn decode<T: DeserializeOwned>(fate: &Fate, record: &Record) -> Result<Recorded<T>, DecodeError> {
+pub(super) fn decode<T: DeserializeOwned>(
+    fate: &Fate,
+    record: &Record,
+) -> Result<Recorded<T>, DecodeError> {
     if fate.fails("decode") {
         return Err(DecodeError::Schema {
             source: Error::Cancelled,
@@ -264,6 +269,8 @@ pub(super) struct Tallying(pub(super) Fate);
 
 impl ReadModel<SimStore> for Tallying {
     const NAME: &'static str = "sim-tally";
+    /// So few that most batches have several parts.
+    const PART: usize = 2;
     type Event = serde_json::Value;
     type Change = Change;
 

@@ -5,10 +5,12 @@ use platform_log::{Position, Record};
 
 use super::log::{Broker, WIDTH};
 use super::model::{
-    ASKS, COUNTS, Count, Counted, Counter, INPUTS, Pressed, asked, changes, decoded,
+    ASKS, COUNTS, Change, Count, Counted, Counter, INPUT_TOPICS, INPUTS, Pressed, asked, changes,
+    decoded,
 };
+use super::shelf::{Shelf, Shelving, is_refused, rows};
 use super::store::{Tables, Tally};
-use crate::{DEAD_LETTERS, DeadLetter};
+use crate::{DEAD_LETTERS, DeadLetter, StoreProjection};
 
 /// One stream as its readers see it: of each version the first record counts.
 struct Stream {
@@ -17,19 +19,56 @@ struct Stream {
 }
 
 /// What must hold when all is quiet. The first thing that does not.
-pub(super) fn judge(broker: &Broker, deciding: &Tables, projecting: &Tables) -> Result<(), String> {
+pub(super) fn judge(
+    broker: &Broker,
+    deciding: &Tables,
+    projecting: &Tables,
+    shelf: &Shelf,
+) -> Result<(), String> {
     let streams = visible(broker)?;
     every_input_is_decided_once(broker, &streams)?;
     totals_follow_from_each_other(broker, &streams)?;
     requests_follow_from_what_is_visible(broker, &streams)?;
     states_are_the_fold(deciding, &streams)?;
     dead_letters_are_kept(broker)?;
-    let replayed = replay(broker);
+    let replayed = replay(broker, changes);
     if projecting.tally != replayed {
         return Err(format!(
             "the projection differs from a full replay\n  live   {:?}\n  replay {replayed:?}",
             projecting.tally
         ));
+    }
+    the_shelf_is_the_fold(broker, shelf)
+}
+
+fn the_shelf_is_the_fold(broker: &Broker, shelf: &Shelf) -> Result<(), String> {
+    if let Some(broken) = &shelf.broken {
+        return Err(broken.clone());
+    }
+    let replayed = replay(broker, |recorded, position| {
+        if is_refused(&position.topic, &recorded.event) {
+            return Vec::new();
+        }
+        rows(recorded, position)
+    });
+    if shelf.rows != replayed {
+        return Err(format!(
+            "the shelf differs from a full replay\n  live   {:?}\n  replay {replayed:?}",
+            shelf.rows
+        ));
+    }
+    for topic in INPUT_TOPICS {
+        for partition in 0..WIDTH {
+            let (there, end) = (
+                shelf.next_offset(topic, partition),
+                broker.end(topic, partition),
+            );
+            if there != end {
+                return Err(format!(
+                    "the shelf says {there} of {topic}/{partition}, which ends at {end}"
+                ));
+            }
+        }
     }
     Ok(())
 }
@@ -231,25 +270,40 @@ fn states_are_the_fold(
 }
 
 fn dead_letters_are_kept(broker: &Broker) -> Result<(), String> {
-    let kept: BTreeSet<Position> = records(broker, DEAD_LETTERS)
-        .filter_map(DeadLetter::read)
-        .map(|letter| letter.original.position())
-        .collect();
+    let (of_the_shelf, of_others): (Vec<DeadLetter>, Vec<DeadLetter>) =
+        records(broker, DEAD_LETTERS)
+            .filter_map(DeadLetter::read)
+            .partition(|letter| letter.consumer == Shelving::NAME);
+    let places = |letters: Vec<DeadLetter>| -> BTreeSet<Position> {
+        let letters = letters.into_iter();
+        letters.map(|letter| letter.original.position()).collect()
+    };
+    let (of_the_shelf, of_others) = (places(of_the_shelf), places(of_others));
     for topic in INPUTS {
         for record in records(broker, topic) {
             let origin = record.position();
             let poison = decoded::<Pressed>(record).is_none();
-            if poison != kept.contains(&origin) {
+            if poison != of_others.contains(&origin) {
                 return Err(format!("dead letter of {origin}: poison is {poison}"));
+            }
+            let refused = decoded::<serde_json::Value>(record)
+                .is_none_or(|recorded| is_refused(topic, &recorded.event));
+            if refused != of_the_shelf.contains(&origin) {
+                return Err(format!(
+                    "dead letter of {origin} from the shelf: refused is {refused}"
+                ));
             }
         }
     }
     Ok(())
 }
 
-fn replay(broker: &Broker) -> Tally {
+fn replay(
+    broker: &Broker,
+    changes: impl Fn(&Recorded<serde_json::Value>, &Position) -> Vec<Change>,
+) -> Tally {
     let mut tally = Tally::default();
-    for topic in INPUTS.into_iter().chain([COUNTS]) {
+    for topic in INPUT_TOPICS {
         for record in records(broker, topic) {
             if let Some(recorded) = decoded::<serde_json::Value>(record) {
                 for change in changes(&recorded, &record.position()) {

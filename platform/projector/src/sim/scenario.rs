@@ -8,14 +8,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Broker, SimLog, WIDTH};
-use super::model::{COUNTS, Counting, INPUTS, PRESSES, PULLS, Pressed, Tallying, outgoing};
+use super::model::{Counting, INPUT_TOPICS, INPUTS, PRESSES, PULLS, Pressed, Tallying, outgoing};
 use super::oracle;
+use super::shelf::{Shelf, Shelving};
 use super::store::{SimStore, Tables};
 use super::world::{Fate, Nature, SimClock, SimWorld};
-use crate::ReadinessSink;
 use crate::dead_letter::with_redrives;
 use crate::decider::run_process_in;
 use crate::pg::run_model_in;
+use crate::store::run_store_in;
+use crate::{DEAD_LETTERS, ReadinessSink};
 
 /// How long there are faults, and how long inputs come in.
 const STORM: Duration = Duration::from_secs(60);
@@ -24,11 +26,14 @@ const INPUT: Duration = Duration::from_secs(40);
 const PATIENCE: Duration = Duration::from_secs(600);
 const DECIDERS: usize = 3;
 const PROJECTORS: usize = 2;
+const SHELVERS: usize = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Decides,
     Projects,
+    /// Keeps a read model outside of Postgres.
+    Shelves,
 }
 
 /// All that outlives a process.
@@ -39,6 +44,9 @@ struct Stage {
     changed: Arc<Notify>,
     deciding: Arc<Mutex<Tables>>,
     projecting: Arc<Mutex<Tables>>,
+    /// The generations of those who fill the shelf.
+    shelving: Arc<Mutex<Tables>>,
+    shelf: Arc<Mutex<Shelf>>,
     /// Ends all processes in good order.
     stop: Arc<Mutex<CancellationToken>>,
 }
@@ -52,6 +60,8 @@ pub(super) fn play(seed: u64, told: bool) -> Result<(), (String, Vec<String>)> {
         changed: Arc::default(),
         deciding: Arc::default(),
         projecting: Arc::default(),
+        shelving: Arc::default(),
+        shelf: Arc::default(),
         stop: Arc::default(),
     };
     let main = {
@@ -66,12 +76,17 @@ pub(super) fn play(seed: u64, told: bool) -> Result<(), (String, Vec<String>)> {
 
 impl Stage {
     async fn play(self) -> Result<(), String> {
+        self.read_some_topics_for_longer();
         for number in 0..DECIDERS {
             self.keep_running(Kind::Decides, format!("d{number}"));
         }
         for number in 0..PROJECTORS {
             self.keep_running(Kind::Projects, format!("p{number}"));
         }
+        for number in 0..SHELVERS {
+            self.keep_running(Kind::Shelves, format!("s{number}"));
+        }
+        self.nature.scheduler.spawn(self.clone().flush());
         self.nature.scheduler.spawn(self.clone().feed());
         self.nature.scheduler.sleep(STORM).await;
         self.nature.becomes_calm();
@@ -84,6 +99,7 @@ impl Stage {
             &self.broker.lock().unwrap(),
             &self.deciding.lock().unwrap(),
             &self.projecting.lock().unwrap(),
+            &self.shelf.lock().unwrap(),
         )
     }
 
@@ -114,6 +130,7 @@ impl Stage {
         let tables = match kind {
             Kind::Decides => &self.deciding,
             Kind::Projects => &self.projecting,
+            Kind::Shelves => &self.shelving,
         };
         let world = SimWorld {
             clock: SimClock(self.nature.clone()),
@@ -134,15 +151,40 @@ impl Stage {
                 run_process_in(world, Counting(fate.clone()), tick, &stop).await
             }
             Kind::Projects => {
-                let topics: Vec<&'static str> = INPUTS.into_iter().chain([COUNTS]).collect();
-                let inputs = with_redrives(topics.clone());
+                let inputs = with_redrives(INPUT_TOPICS.to_vec());
                 let model = Arc::new(Tallying(fate.clone()));
                 let group = "sim-tally".to_owned();
-                run_model_in(world, model, group, inputs, &topics, &stop).await
+                run_model_in(world, model, group, inputs, &INPUT_TOPICS, &stop).await
+            }
+            Kind::Shelves => {
+                let inputs = with_redrives(INPUT_TOPICS.to_vec());
+                let shelving = Arc::new(Shelving::new(&self.shelf, fate));
+                let group = "sim-shelf".to_owned();
+                run_store_in(world, shelving, group, inputs, &INPUT_TOPICS, &stop).await
             }
         };
         self.nature
             .tell(&fate.name, format_args!("ended: {ended:?}"));
+    }
+
+    /// A topic that came with a later release was claimed less often than the others.
+    fn read_some_topics_for_longer(&self) {
+        let mut shelving = self.shelving.lock().unwrap();
+        for topic in with_redrives(INPUT_TOPICS.to_vec()) {
+            let times = 1_000 * self.nature.chance.below(2) as i64;
+            for partition in 0..WIDTH {
+                shelving.claimed_before(topic, partition, times);
+            }
+        }
+    }
+
+    /// Now and then the shelf is empty all of a sudden; in some histories never.
+    async fn flush(self) {
+        for _ in 0..self.nature.chance.below(4) {
+            self.nature.sleep_up_to(STORM / 2).await;
+            self.nature.tell("-", "the shelf is flushed");
+            self.shelf.lock().unwrap().flush();
+        }
     }
 
     /// Appends the inputs: some twice, some poison.
@@ -219,19 +261,28 @@ impl Stage {
         let broker = self.broker.lock().unwrap();
         let deciding = self.deciding.lock().unwrap();
         let projecting = self.projecting.lock().unwrap();
+        let shelving = self.shelving.lock().unwrap();
+        let shelf = self.shelf.lock().unwrap();
         let mut behind = Vec::new();
         if broker.late > 0 {
             behind.push(format!("{} appends are on their way", broker.late));
         }
         for partition in 0..WIDTH {
+            let letters = broker.end(DEAD_LETTERS, partition);
+            if shelving.next_offset(DEAD_LETTERS, partition) < letters {
+                behind.push(format!("{partition} is not looked through for redrives"));
+            }
             for topic in INPUTS {
                 if deciding.next_offset(topic, partition) < broker.end(topic, partition) {
                     behind.push(format!("{topic}/{partition} is not decided"));
                 }
             }
-            for topic in INPUTS.into_iter().chain([COUNTS]) {
+            for topic in INPUT_TOPICS {
                 if projecting.next_offset(topic, partition) < broker.end(topic, partition) {
                     behind.push(format!("{topic}/{partition} is not projected"));
+                }
+                if shelf.next_offset(topic, partition) < broker.end(topic, partition) {
+                    behind.push(format!("{topic}/{partition} is not shelved"));
                 }
             }
         }

@@ -8,6 +8,8 @@ use domain_kernel::Recorded;
 use platform_log::{DecodeError, Position, Record};
 use platform_postgres::{Pool, migrate, schema_name};
 
+#[cfg(test)]
+pub(crate) use runner::run_store_in;
 pub use runner::run_store_projection;
 
 use crate::Failure;
@@ -22,6 +24,8 @@ pub trait StoreProjection: Send + Sync + 'static {
     /// Names the consumer group and, with `-` turned into `_`, the Postgres schema
     /// in which only the owner generations are kept.
     const NAME: &'static str;
+    /// How many records are handled at once, at most.
+    const BATCH: usize = 1_000;
     type Event: Send + Sync;
     type Change: Send;
 
@@ -37,10 +41,22 @@ pub trait StoreProjection: Send + Sync + 'static {
     /// What changes because of one event. Pure; a panic makes the record a dead letter.
     fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
 
+    /// As `positions`, for who is going to write from there on. A store that can
+    /// tell owners apart notes the generation together with reading the offsets,
+    /// and refuses, as transient, one lower than it has seen: whoever claimed
+    /// before writes no more, neither after this nor after a flush.
+    fn claim(
+        &self,
+        partition: i32,
+        _generation: i64,
+    ) -> impl Future<Output = Result<Vec<(String, i64)>, Failure>> + Send {
+        self.positions(partition)
+    }
+
     /// The next offset of each topic for one partition, as the store has it. A
-    /// topic that is missing starts at 0. Called after every claim, and every
-    /// few seconds while idle: offsets lower than the runner's mean that the
-    /// store was flushed, and the runner reads again from there.
+    /// topic that is missing starts at 0. Called every few seconds while idle:
+    /// offsets lower than the runner's mean that the store was flushed, and the
+    /// runner reads again from there.
     fn positions(
         &self,
         partition: i32,

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::StoreProjection;
 use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
+use crate::guard::{Guard, stands};
 use crate::intake::{Intake, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
 use crate::world::{Clock, Log, Real, Store, World};
 use crate::{Deps, Error, Failure};
 
-const BATCH: usize = 1_000;
 const TICK: Duration = Duration::from_millis(500);
 
 /// Keeps a read model outside Postgres up to date until `shutdown`.
@@ -39,23 +39,43 @@ pub async fn run_store_projection<P: StoreProjection>(
             .clone()
             .owned_by(checkpoints(P::NAME))
             .reporting_to(class.readiness);
-        let options = SessionOptions {
-            name: P::NAME,
-            group: class.group,
-            inputs: class.topics,
-            own: None,
-            tick: TICK,
-        };
-        let role = StoreRole {
-            dead_letters: DeadLetters::new(&world, P::NAME, &topics),
-            projection: Arc::clone(&projection),
-            world: world.clone(),
-            owned: BTreeMap::new(),
-        };
-        Session::join_and_run(options, world, role, &shutdown)
+        run_store_in(
+            world,
+            Arc::clone(&projection),
+            class.group,
+            class.topics,
+            &topics,
+            &shutdown,
+        )
     });
     try_join_all(sessions).await?;
     Ok(())
+}
+
+/// Keeps a read model up to date in any world, as one member of one group that
+/// reads `inputs`; `topics` are all that the model is made of.
+pub(crate) async fn run_store_in<W: World, P: StoreProjection>(
+    world: W,
+    projection: Arc<P>,
+    group: String,
+    inputs: Vec<&'static str>,
+    topics: &[&'static str],
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let options = SessionOptions {
+        name: P::NAME,
+        group,
+        inputs,
+        own: None,
+        tick: TICK,
+    };
+    let role = StoreRole {
+        dead_letters: DeadLetters::new(&world, P::NAME, topics),
+        projection,
+        world: world.clone(),
+        owned: BTreeMap::new(),
+    };
+    Session::join_and_run(options, world, role, shutdown).await
 }
 
 struct StoreRole<W: World, P> {
@@ -78,7 +98,9 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
             let positions = match known.entry(claim.partition) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(vacant) => {
-                    vacant.insert(self.projection.positions(claim.partition).await?)
+                    let generation = generation(of_partition(claims, claim.partition));
+                    let claiming = self.projection.claim(claim.partition, generation);
+                    vacant.insert(claiming.await?)
                 }
             };
             claim.next_offset = positions
@@ -98,13 +120,11 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         // The store itself may not be able to tell owners apart.
         self.world.store().verify(&batch.upto).await?;
-        let clock = self.world.clock();
-        let (committed, held) =
-            match store_batch(&*self.projection, &self.dead_letters, clock, batch).await {
-                Ok(committed) => (committed, Vec::new()),
-                Err(Halt::Held { held, committed }) => (committed, held),
-                Err(halt) => return Err(halt),
-            };
+        let (committed, held) = match self.write_batch(batch).await {
+            Ok(committed) => (committed, Vec::new()),
+            Err(Halt::Held { held, committed }) => (committed, held),
+            Err(halt) => return Err(halt),
+        };
         self.note_redrives(&committed).await?;
         for claim in &committed {
             let known = self
@@ -133,7 +153,7 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
                     .map_or(0, |(_, next)| *next);
                 there < claim.next_offset
             });
-            if lost {
+            if lost && stands(Guard::Flush) {
                 return Err(Halt::transient(
                     "the store lost what it held, reading it again",
                 ));
@@ -149,11 +169,54 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
     }
 
     fn wants(&self) -> usize {
-        BATCH
+        P::BATCH
     }
 }
 
 impl<W: World, P: StoreProjection> StoreRole<W, P> {
+    /// Decodes, projects and applies a batch, partition by partition.
+    async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        let (projection, dead_letters) = (&*self.projection, &self.dead_letters);
+        let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
+        for record in batch.records {
+            if intake.is_cut(&record) {
+                continue;
+            }
+            for taken in dead_letters.resolve(record).await? {
+                match changes_of(projection, taken.record()).await {
+                    Ok(changes) => intake.take(taken, changes),
+                    Err(failure) => {
+                        intake.fail(&taken, failure, dead_letters).await?;
+                    }
+                }
+            }
+        }
+        let mut by_partition: BTreeMap<i32, Share<P>> = BTreeMap::new();
+        for (taken, changes) in intake.items.drain(..) {
+            by_partition
+                .entry(taken.at.partition)
+                .or_default()
+                .push((taken, changes));
+        }
+        let mut partitions: Vec<i32> = intake.upto.iter().map(|claim| claim.partition).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let clock = self.world.clock();
+        for partition in partitions {
+            let owner = Owner {
+                partition,
+                generation: self.owned.get(&partition).map_or(0, generation),
+            };
+            let items = by_partition.remove(&partition).unwrap_or_default();
+            let started = clock.ticks();
+            let applied = apply(projection, dead_letters, owner, items, &mut intake).await;
+            metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
+                .record((clock.ticks() - started).as_secs_f64());
+            applied?;
+        }
+        intake.end()
+    }
+
     /// How far the redrives were read stands in Postgres.
     async fn note_redrives(&self, committed: &[Claimed]) -> Result<(), Halt> {
         let redrives: Vec<Claimed> = committed
@@ -172,46 +235,11 @@ impl<W: World, P: StoreProjection> StoreRole<W, P> {
 /// One partition's records and what changes because of each.
 type Share<P> = Vec<(Taken, Vec<<P as StoreProjection>::Change>)>;
 
-/// Decodes, projects and applies a batch, partition by partition.
-async fn store_batch<P: StoreProjection, L: Log>(
-    projection: &P,
-    dead_letters: &DeadLetters<L>,
-    clock: &impl Clock,
-    batch: Batch,
-) -> Result<Vec<Claimed>, Halt> {
-    let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
-    for record in batch.records {
-        if intake.is_cut(&record) {
-            continue;
-        }
-        for taken in dead_letters.resolve(record).await? {
-            match changes_of(projection, taken.record()).await {
-                Ok(changes) => intake.take(taken, changes),
-                Err(failure) => {
-                    intake.fail(&taken, failure, dead_letters).await?;
-                }
-            }
-        }
-    }
-    let mut by_partition: BTreeMap<i32, Share<P>> = BTreeMap::new();
-    for (taken, changes) in intake.items.drain(..) {
-        by_partition
-            .entry(taken.at.partition)
-            .or_default()
-            .push((taken, changes));
-    }
-    let mut partitions: Vec<i32> = intake.upto.iter().map(|claim| claim.partition).collect();
-    partitions.sort_unstable();
-    partitions.dedup();
-    for partition in partitions {
-        let items = by_partition.remove(&partition).unwrap_or_default();
-        let started = clock.ticks();
-        let applied = apply(projection, dead_letters, partition, items, &mut intake).await;
-        metrics::histogram!(crate::metric::COMMIT, "runner" => P::NAME)
-            .record((clock.ticks() - started).as_secs_f64());
-        applied?;
-    }
-    intake.end()
+/// As whom a partition is written.
+#[derive(Clone, Copy)]
+struct Owner {
+    partition: i32,
+    generation: i64,
 }
 
 async fn changes_of<P: StoreProjection>(
@@ -233,13 +261,17 @@ async fn changes_of<P: StoreProjection>(
 async fn apply<P: StoreProjection, L: Log>(
     projection: &P,
     dead_letters: &DeadLetters<L>,
-    partition: i32,
+    owner: Owner,
     items: Share<P>,
     intake: &mut Intake<Vec<P::Change>>,
 ) -> Result<(), Halt> {
     let (records, changes): (Vec<Taken>, Vec<Vec<P::Change>>) = items.into_iter().unzip();
     let all = changes.into_iter().flatten().collect();
-    let (upto, generation) = positions(&intake.upto, partition);
+    let Owner {
+        partition,
+        generation,
+    } = owner;
+    let upto = positions(&intake.upto, partition);
     match guarded_async(projection.apply(partition, all, &upto, generation)).await {
         Ok(()) => return Ok(()),
         Err(failure @ Failure::Transient(_)) => return Err(failure.into()),
@@ -263,20 +295,29 @@ async fn apply<P: StoreProjection, L: Log>(
             }
         }
     }
-    let (upto, generation) = positions(&intake.upto, partition);
+    let upto = positions(&intake.upto, partition);
     guarded_async(projection.apply(partition, Vec::new(), &upto, generation))
         .await
         .map_err(Halt::transient)
 }
 
-/// What the store is to note of one partition: the next offset of each topic,
-/// and the owner generation.
-fn positions(upto: &[Claimed], partition: i32) -> (Vec<(String, i64)>, i64) {
-    let claims = upto.iter().filter(|claim| claim.partition == partition);
-    let generation = claims.clone().map(|claim| claim.generation).max();
-    let positions = claims
+/// What the store is to note of one partition: the next offset of each topic.
+fn positions(upto: &[Claimed], partition: i32) -> Vec<(String, i64)> {
+    of_partition(upto, partition)
         .filter(|claim| claim.topic != dead_letter::TOPIC)
         .map(|claim| (claim.topic.clone(), claim.next_offset))
-        .collect();
-    (positions, generation.unwrap_or(0))
+        .collect()
+}
+
+fn of_partition(claims: &[Claimed], partition: i32) -> impl Iterator<Item = &Claimed> {
+    claims
+        .iter()
+        .filter(move |claim| claim.partition == partition)
+}
+
+/// The owner generation of a partition: of all its topics, whichever of them a
+/// batch is of, for one that came later was claimed less often.
+fn generation<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> i64 {
+    let generations = claims.into_iter().map(|claim| claim.generation);
+    generations.max().unwrap_or(0)
 }

@@ -283,14 +283,11 @@ impl Answers {
         &self,
         asked: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Failed> {
-        let permit = self.circuit.admit()?;
-        let asked = tokio::time::timeout(DEADLINE, asked).await;
-        let asked = asked.unwrap_or(Err(Failed::Deadline));
-        match &asked {
-            Ok(_) => permit.success(),
-            Err(_) => permit.failure(),
-        }
-        asked
+        let in_time = async {
+            let answer = tokio::time::timeout(DEADLINE, asked).await;
+            answer.unwrap_or(Err(Failed::Deadline))
+        };
+        self.circuit.call(in_time).await?
     }
 
     /// As if the request had never come: nothing was done.

@@ -129,7 +129,6 @@ impl Shared {
     }
 
     async fn ask(&self, key: &str, quota: Quota) -> Option<(u32, u32, u64)> {
-        let permit = self.circuit.admit().ok()?;
         let interval = quota.replenish_interval();
         let burst = quota.burst_size().get();
         let want = AHEAD.div_duration_f64(interval) as u32;
@@ -143,26 +142,19 @@ impl Shared {
         let names = [key.to_owned()];
         let arguments = arguments.map(String::into_bytes).to_vec();
         let asked = self.redis.eval::<Vec<i64>>(&TAKE, &names, arguments);
-        match tokio::time::timeout(DEADLINE, asked).await {
-            Ok(Ok(answer)) => {
-                permit.success();
-                let [granted, left, micros]: [i64; 3] = answer.try_into().ok()?;
-                Some((
-                    u32::try_from(granted).ok()?,
-                    u32::try_from(left).ok()?,
-                    u64::try_from(micros).ok()?,
-                ))
-            }
-            Ok(Err(error)) => {
+        let in_time = async {
+            let answer = tokio::time::timeout(DEADLINE, asked).await.map_err(drop)?;
+            answer.map_err(|error| {
                 debug!(error = %error, "the common budget cannot be asked for");
-                permit.failure();
-                None
-            }
-            Err(_) => {
-                permit.failure();
-                None
-            }
-        }
+            })
+        };
+        let answer = self.circuit.call(in_time).await.ok()?.ok()?;
+        let [granted, left, micros]: [i64; 3] = answer.try_into().ok()?;
+        Some((
+            u32::try_from(granted).ok()?,
+            u32::try_from(left).ok()?,
+            u64::try_from(micros).ok()?,
+        ))
     }
 
     fn shares(&self) -> MutexGuard<'_, HashMap<String, Share>> {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use domain_kernel::Recorded;
 use domain_workflow::WorkflowEvent;
-use futures::future::{try_join, try_join_all};
+use futures::future::{join, try_join, try_join_all};
 use futures::{SinkExt as _, TryStreamExt as _};
 use platform_log::Position;
 use platform_postgres::tokio_postgres::types::ToSql;
@@ -20,8 +20,12 @@ use crate::fixtures;
 use crate::harness::{Goal, Row, in_turns, timed};
 use crate::rows::pgbench;
 
-/// As many as a runner takes at once when it is behind.
-const BATCH: usize = 5_000;
+/// As many as a runner writes in a transaction when it is behind, how many of those
+/// it reads at once, and how many events it projects before the transaction under
+/// way has its turn.
+const PART: usize = 10_000;
+const PARTS: usize = 4;
+const TURN: usize = 32;
 
 /// A projection with its tables, and tables of the same form that `COPY` fills.
 struct Side<'a, P> {
@@ -77,29 +81,53 @@ impl<'a, P: PgProjection> Side<'a, P> {
     }
 
     /// What the runner does with decoded events: projects them, and commits their
-    /// rows with the checkpoint, batch by batch.
-    async fn project(
-        &self,
-        events: &[At<P::Event>],
-        batch: usize,
-        with_offset: bool,
-    ) -> anyhow::Result<()> {
-        for part in events.chunks(batch) {
-            let changes = part
-                .iter()
-                .flat_map(|(recorded, position)| self.projection.project(recorded, position))
-                .collect();
-            let upto = self.upto(part);
-            let mut client = self.pool().get().await?;
-            let tx = client.transaction().await?;
-            use_schema(&tx, self.checkpoints.schema()).await?;
-            if with_offset {
-                self.checkpoints.advance(&tx, &upto).await?;
+    /// rows with the checkpoint, part by part, projecting one while Postgres writes
+    /// the one before.
+    async fn project(&self, events: &[At<P::Event>], with_offset: bool) -> anyhow::Result<()> {
+        for batch in events.chunks(PARTS * PART) {
+            let mut parts = batch.chunks(PART);
+            let Some(mut part) = parts.next() else {
+                continue;
+            };
+            let mut changes = self.changes(part).await;
+            loop {
+                let next = parts.next();
+                let writing = self.write(changes, self.upto(part), with_offset);
+                let (written, ready) = join(writing, self.changes(next.unwrap_or_default())).await;
+                written?;
+                let Some(next) = next else { break };
+                (part, changes) = (next, ready);
             }
-            self.projection.apply(&tx, changes).await?;
-            tx.commit().await?;
         }
         Ok(())
+    }
+
+    async fn changes(&self, part: &[At<P::Event>]) -> Vec<P::Change> {
+        let mut changes = Vec::with_capacity(part.len());
+        for some in part.chunks(TURN) {
+            let more = some
+                .iter()
+                .flat_map(|(recorded, position)| self.projection.project(recorded, position));
+            changes.extend(more);
+            tokio::task::yield_now().await;
+        }
+        changes
+    }
+
+    async fn write(
+        &self,
+        changes: Vec<P::Change>,
+        upto: Vec<Claimed>,
+        with_offset: bool,
+    ) -> anyhow::Result<()> {
+        let mut client = self.pool().get().await?;
+        let tx = client.transaction().await?;
+        use_schema(&tx, self.checkpoints.schema()).await?;
+        if with_offset {
+            self.checkpoints.advance(&tx, &upto).await?;
+        }
+        self.projection.apply(&tx, changes).await?;
+        Ok(tx.commit().await?)
     }
 
     fn upto(&self, part: &[At<P::Event>]) -> Vec<Claimed> {
@@ -164,7 +192,7 @@ impl<'a, P: PgProjection> Side<'a, P> {
     /// A repeat of everything changes nothing, and a checkpoint stands at the end.
     async fn twin(&self, events: &[At<P::Event>]) -> anyhow::Result<usize> {
         let before = digest(&self.projection, self.pool()).await?;
-        self.project(events, BATCH, true).await?;
+        self.project(events, true).await?;
         let after = digest(&self.projection, self.pool()).await?;
         ensure!(before == after, "a repeat changed the digest");
         let at = Checkpoints::positions(self.pool(), self.checkpoints.schema()).await?;
@@ -204,16 +232,16 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     .await?;
     let events = placed("mesh.deliveries", (0..count).map(fixtures::delivery));
     let own = side.checkpoints.schema().to_owned();
-    side.project(&events, BATCH, true).await?;
+    side.project(&events, true).await?;
     let rows = side.rows(&own).await?;
 
     let copy = async || {
         side.empty("peer").await?;
         timed(count, side.copy("peer", &rows)).await
     };
-    let project = async |batch: usize, with_offset: bool| {
+    let project = async |with_offset: bool| {
         side.empty(&own).await?;
-        timed(count, side.project(&events, batch, with_offset)).await
+        timed(count, side.project(&events, with_offset)).await
     };
     let mut found = Vec::new();
     if bench.wants("A/A-copy") {
@@ -233,17 +261,14 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         )?);
     }
     if bench.wants("G2a") {
-        let pairs = in_turns("rows/s", bench.rounds, copy, async || {
-            project(BATCH, true).await
-        })
-        .await?;
+        let pairs = in_turns("rows/s", bench.rounds, copy, async || project(true).await).await?;
         let there = side.twin(&events).await?;
         ensure!(there == count, "{there} rows of {count}");
         let copied = side.count("peer").await?;
         ensure!(copied == count, "the peer has {copied} rows of {count}");
         found.push(Row::new(
             "G2a",
-            "append-only projection with its offset, in batches of 5,000 ÷ one COPY in one transaction",
+            "append-only projection with its offset, in transactions of 10,000 ÷ one COPY in one transaction",
             Goal::AtLeast(0.75),
             &pairs,
             format!("{count} events, {count} rows; a repeat leaves the digest as it is"),
@@ -253,8 +278,8 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         let pairs = in_turns(
             "rows/s",
             bench.rounds,
-            async || project(BATCH, false).await,
-            async || project(BATCH, true).await,
+            async || project(false).await,
+            async || project(true).await,
         )
         .await?;
         let there = side.twin(&events).await?;
@@ -297,7 +322,7 @@ pub(crate) async fn upserting(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     .await?;
     let own = side.checkpoints.schema().to_owned();
     let started = placed("mesh.workflows", (0..count).map(fixtures::workflow_started));
-    side.project(&started, BATCH, true).await?;
+    side.project(&started, true).await?;
     side.sql(&own, "ANALYZE run; ANALYZE step").await?;
     // Two rows an event, as COPY writes them: all the runs, and as many steps.
     let client = bed.pool.get().await?;
@@ -325,7 +350,7 @@ pub(crate) async fn upserting(bench: &Bench) -> anyhow::Result<Vec<Row>> {
                 recorded
             }),
         );
-        timed(2 * count, side.project(&events, BATCH, true)).await
+        timed(2 * count, side.project(&events, true)).await
     };
     let copy = async || {
         side.empty("peer").await?;
@@ -444,7 +469,7 @@ pub(crate) async fn folding(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     .await?;
     let own = side.checkpoints.schema().to_owned();
     let events = placed("mesh.workflows", (0..runs).flat_map(fixtures::workflow));
-    side.project(&events, BATCH, true).await?;
+    side.project(&events, true).await?;
     let rows = side.rows(&own).await?;
     let count = side.count(&own).await?;
     let pairs = in_turns(
@@ -456,7 +481,7 @@ pub(crate) async fn folding(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         },
         async || {
             side.empty(&own).await?;
-            timed(events.len(), side.project(&events, BATCH, true)).await
+            timed(events.len(), side.project(&events, true)).await
         },
     )
     .await?;

@@ -230,15 +230,8 @@ impl Idempotency {
 
     /// Sets the marker in Redis, or tells what is there already.
     async fn mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
-        let Ok(permit) = self.redis_circuit.admit() else {
-            return Err(MarkerUnknown::NotSet);
-        };
-        let marked = self.try_mark(correlation).await;
-        match &marked {
-            Ok(_) => permit.success(),
-            Err(_) => permit.failure(),
-        }
-        marked
+        let marked = self.redis_circuit.call(self.try_mark(correlation)).await;
+        marked.unwrap_or(Err(MarkerUnknown::NotSet))
     }
 
     /// One key, in a call with those of others.
@@ -260,15 +253,11 @@ impl Idempotency {
         &self,
         correlation: CorrelationId,
     ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
-        let Ok(permit) = self.postgres_circuit.admit() else {
-            return Err(Unavailable);
-        };
-        let found = self.try_lookup(correlation).await;
-        match &found {
-            Ok(_) => permit.success(),
-            Err(Unavailable) => permit.failure(),
-        }
-        found
+        let found = self
+            .postgres_circuit
+            .call(self.try_lookup(correlation))
+            .await;
+        found.unwrap_or(Err(Unavailable))
     }
 
     /// One lookup by primary key, in a query with those of others.

@@ -83,15 +83,9 @@ impl Idempotency {
 
     /// Sets the marker of each in Redis, or tells what is there already.
     async fn mark_all(&self, ids: &[CorrelationId]) -> Result<Vec<Vec<u8>>, MarkerUnknown> {
-        let Ok(permit) = self.redis_circuit.admit() else {
-            return Err(MarkerUnknown::NotSet);
-        };
-        let marked = mark(self.redis.clone(), ids.to_vec(), self.in_flight_ttl).await;
-        match &marked {
-            Ok(_) => permit.success(),
-            Err(_) => permit.failure(),
-        }
-        marked
+        let marked = mark(self.redis.clone(), ids.to_vec(), self.in_flight_ttl);
+        let marked = self.redis_circuit.call(marked).await;
+        marked.unwrap_or(Err(MarkerUnknown::NotSet))
     }
 
     /// What the read model knows of them; none when Postgres does not say.
@@ -99,19 +93,14 @@ impl Idempotency {
         &self,
         ids: &[CorrelationId],
     ) -> Option<HashMap<CorrelationId, (BodyDigest, Answer)>> {
-        let permit = self.postgres_circuit.admit().ok()?;
-        let found = self.try_lookup_all(ids).await;
-        match &found {
-            Some(_) => permit.success(),
-            None => permit.failure(),
-        }
-        found
+        let found = self.postgres_circuit.call(self.try_lookup_all(ids)).await;
+        found.ok()?.ok()
     }
 
     async fn try_lookup_all(
         &self,
         ids: &[CorrelationId],
-    ) -> Option<HashMap<CorrelationId, (BodyDigest, Answer)>> {
+    ) -> Result<HashMap<CorrelationId, (BodyDigest, Answer)>, Unavailable> {
         // A whole batch may take a little longer than one.
         let deadline = LOOKUP_DEADLINE + Duration::from_secs(1);
         let asked = projections_deliveries::accepted_of(&self.pool, ids);
@@ -120,17 +109,17 @@ impl Idempotency {
             Ok(Err(error)) => {
                 warn!(error = %error, cause = ?error, "deliveries cannot be looked up");
                 metrics::idempotency_store_away("postgres");
-                return None;
+                return Err(Unavailable);
             }
             Err(_) => {
                 metrics::idempotency_store_away("postgres");
-                return None;
+                return Err(Unavailable);
             }
         };
         let known = found.into_iter().filter_map(|(id, delivery_id, sha256)| {
             let answer = Answer::new(id, &delivery_id, &self.public_url);
             Some((id, (BodyDigest::from_hex(&sha256)?, answer)))
         });
-        Some(known.collect())
+        Ok(known.collect())
     }
 }
