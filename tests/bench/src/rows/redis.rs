@@ -19,6 +19,8 @@ const COMMANDS: usize = 5;
 pub(crate) async fn cache(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let count = bench.size.pick(2_000, 20_000, 200_000);
     let bed = bench.servers.bed("cache").await?;
+    let address = bench.servers.endpoints().redis_url.clone();
+    empty(&address).await?;
     let cache = ContextCacheProjection::new(bed.redis().await?, bed.registry.clone());
     let changes: Vec<_> = (0..count)
         .flat_map(|n| {
@@ -52,7 +54,6 @@ pub(crate) async fn cache(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     };
     // The two values of a context, averaged.
     let bytes = fixtures::ticket(0).len() / 2;
-    let address = bench.servers.endpoints().redis_url.clone();
     let calls = COMMANDS * count;
     let peer = async || benchmark(&address, calls, bytes).await;
     let pairs = in_turns("commands/s", bench.rounds, peer, fill).await?;
@@ -79,6 +80,18 @@ pub(crate) async fn cache(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         format!("{count} contexts; a repeat leaves the digest as it is, offset at {count}"),
     )?;
     Ok(vec![row])
+}
+
+/// The rows before left keys by the million, and to clear the cache all of them are
+/// walked through.
+async fn empty(url: &str) -> anyhow::Result<()> {
+    let flushed = Command::new("redis-cli")
+        .args(["-u", url, "flushall"])
+        .output()
+        .await
+        .context("redis-cli cannot be started (Debian: redis-tools)")?;
+    ensure!(flushed.status.success(), "redis cannot be emptied");
+    Ok(())
 }
 
 async fn benchmark(url: &str, calls: usize, bytes: usize) -> anyhow::Result<f64> {
