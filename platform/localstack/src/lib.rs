@@ -19,7 +19,6 @@ mod process;
 mod server;
 mod sql;
 mod stack;
-mod standby;
 mod state;
 
 pub use endpoints::{Endpoints, Given};

@@ -1,8 +1,8 @@
 //! A second Postgres that follows the first and can take over, for tests.
 
+use super::{Launched, Stack};
 use crate::ports::free_port;
 use crate::server::postgres;
-use crate::stack::{Launched, Stack};
 use crate::{Error, sql};
 
 impl Stack {

@@ -1,13 +1,18 @@
+//! The servers of one directory together: started, found again and stopped.
+
+mod chosen;
+mod one;
+mod standby;
+
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use futures::future::join_all;
-
-use crate::options::Ports;
 use crate::process::Identity;
 use crate::server::{self, Server, Site, kafka, postgres, redis, schema_registry};
 use crate::state::{ServerState, State};
-use crate::{Endpoints, Error, FreePorts, Given, StackOptions};
+use crate::{Endpoints, Error, Given, StackOptions};
+
+use chosen::Chosen;
 
 /// Running servers. Dropped without `stop` or `detach` it asks them to end.
 #[derive(Debug)]
@@ -16,16 +21,16 @@ pub struct Stack {
     keep: bool,
     endpoints: Endpoints,
     /// In the order they were started. Empty when all servers are given.
-    pub(crate) servers: Vec<Server>,
+    servers: Vec<Server>,
     /// What it was launched with; none when it was found running.
-    pub(crate) launched: Option<Launched>,
+    launched: Option<Launched>,
     detached: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Launched {
-    pub(crate) site: Site,
-    pub(crate) ports: Chosen,
+struct Launched {
+    site: Site,
+    ports: Chosen,
 }
 
 /// What `agentmesh stack status` says of one server.
@@ -135,92 +140,6 @@ impl Stack {
             remove_data(&self.data_dir)?;
         }
         Ok(())
-    }
-
-    /// The process of a server, to be signalled.
-    pub fn process(&self, name: &str) -> Option<&Identity> {
-        let server = self.servers.iter().find(|server| server.name == name)?;
-        Some(&server.identity)
-    }
-
-    /// Where a server of its own keeps its data, if it has it in the directory.
-    pub fn server_dir(&self, name: &str) -> PathBuf {
-        self.data_dir.join(name)
-    }
-
-    /// Ends one server as a power cut would, for tests.
-    ///
-    /// # Errors
-    /// When there is no such server, or not even SIGKILL helps.
-    pub async fn kill_server(&mut self, name: &str) -> Result<(), Error> {
-        let server = self.server(name)?;
-        let pid = server.identity.pid;
-        server.kill().await.map_err(|source| Error::Stop {
-            server: name.to_owned(),
-            pid,
-            source,
-        })
-    }
-
-    /// Ends one server in the way that lets it finish its writes, for tests.
-    ///
-    /// # Errors
-    /// When there is no such server, or it outlives even SIGKILL.
-    pub async fn stop_server(&mut self, name: &str) -> Result<(), Error> {
-        self.server(name)?.stop().await
-    }
-
-    /// Starts servers again over their data, on their ports, all at once: of
-    /// brokers that form a quorum one may wait for the other.
-    ///
-    /// # Errors
-    /// When there is no such server, this process did not start the stack, or
-    /// a server does not come up.
-    pub async fn start_servers(&mut self, names: &[&str]) -> Result<(), Error> {
-        let mut places = Vec::new();
-        for name in names {
-            let at = self.servers.iter().position(|server| server.name == *name);
-            let at = at.ok_or_else(|| unknown(name))?;
-            // As long as nobody asked how it ended, its number is taken, and Postgres
-            // takes it for a server that runs.
-            if let Some(child) = &mut self.servers[at].child {
-                let _ = child.try_wait();
-            }
-            places.push(at);
-        }
-        let launched = join_all(names.iter().map(|name| self.relaunch(name))).await;
-        let mut result = Ok(());
-        for (at, launched) in places.into_iter().zip(launched) {
-            match launched {
-                Ok(server) => self.servers[at] = server,
-                Err(error) => result = Err(error),
-            }
-        }
-        self.record()?;
-        result
-    }
-
-    async fn relaunch(&self, name: &str) -> Result<Server, Error> {
-        let launched = self.launched.as_ref().ok_or_else(|| unknown(name))?;
-        let Launched { site, ports } = launched;
-        match name {
-            postgres::NAME => postgres::launch(site, ports.postgres).await,
-            redis::NAME => redis::launch(site, ports.redis).await,
-            schema_registry::NAME => {
-                let database = &self.endpoints.database_url;
-                schema_registry::launch(site, ports.schema_registry, database).await
-            }
-            kafka => {
-                let number = kafka::NAMES.iter().position(|known| *known == kafka);
-                let number = number.ok_or_else(|| unknown(name))?;
-                kafka::relaunch(site, &ports.kafka, number).await
-            }
-        }
-    }
-
-    pub(crate) fn server(&mut self, name: &str) -> Result<&mut Server, Error> {
-        let found = self.servers.iter_mut().find(|server| server.name == name);
-        found.ok_or_else(|| unknown(name))
     }
 
     fn serves(&self, given: &Given) -> bool {
@@ -362,7 +281,7 @@ impl Stack {
         Ok(stack)
     }
 
-    pub(crate) fn record(&self) -> Result<(), Error> {
+    fn record(&self) -> Result<(), Error> {
         let servers = self.servers.iter().map(|server| ServerState {
             name: server.name.to_owned(),
             port: server.port,
@@ -386,58 +305,6 @@ impl Drop for Stack {
         for server in self.servers.iter().rev() {
             let _ = server.identity.signal(server::stop_signal(server.name));
         }
-    }
-}
-
-/// Ports for the servers, chosen together so that none is chosen twice.
-#[derive(Debug)]
-pub(crate) struct Chosen {
-    kafka: Vec<kafka::Node>,
-    schema_registry: u16,
-    pub(crate) postgres: u16,
-    redis: u16,
-}
-
-impl Chosen {
-    fn choose(options: &StackOptions) -> Result<Self, Error> {
-        let mut free = FreePorts::default();
-        let (kafka, schema_registry, postgres, redis) = match options.ports {
-            Ports::Standard => (
-                free.preferably(9092)?,
-                free.preferably(8081)?,
-                free.preferably(5432)?,
-                free.preferably(6379)?,
-            ),
-            Ports::Free => (free.any()?, free.any()?, free.any()?, free.any()?),
-            Ports::Given {
-                kafka,
-                schema_registry,
-                postgres,
-                redis,
-            } => (
-                free.exactly("Kafka", kafka)?,
-                free.exactly("the schema registry", schema_registry)?,
-                free.exactly("Postgres", postgres)?,
-                free.exactly("Redis", redis)?,
-            ),
-        };
-        let mut nodes = Vec::new();
-        for number in 0..options.kafka_nodes.clamp(1, kafka::NAMES.len()) {
-            let port = if number == 0 { kafka } else { free.any()? };
-            let advertised = options.kafka_advertised.get(number);
-            nodes.push(kafka::Node {
-                port,
-                advertised: advertised.copied().unwrap_or(port),
-                inner: free.any()?,
-                controller: free.any()?,
-            });
-        }
-        Ok(Self {
-            kafka: nodes,
-            schema_registry,
-            postgres,
-            redis,
-        })
     }
 }
 
@@ -509,10 +376,4 @@ async fn lock(data_dir: &Path) -> Result<File, Error> {
         .map_err(std::io::Error::other)
         .and_then(|locked| locked)
         .map_err(Error::file("lock", &path))
-}
-
-fn unknown(server: &str) -> Error {
-    Error::UnknownServer {
-        server: server.to_owned(),
-    }
 }
