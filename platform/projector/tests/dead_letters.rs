@@ -5,8 +5,9 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::answering::{World, answering};
 use common::counter::{Command, Count, Counter, TooMany};
 use common::wire::{Answered, Answers, Asked, Asks, Counted, Counts, Pressed, Presses};
 use common::{AnsweredEvents, Bed, DEAD_LETTERS, PATIENCE, Running, asked, bed, pressed};
@@ -15,8 +16,8 @@ use platform_log::{DecodeError, Decoder, Encoder, Error, Outgoing, Position, Rec
 use platform_postgres::Migration;
 use platform_postgres::tokio_postgres::{Error as PgError, Transaction};
 use platform_projector::{
-    Cancellation, DeadLetter, Executor, Failure, Journal, PgProjection, Process, RebuildOptions,
-    rebuild_projection, redrive, request_metadata, run_executor, run_process, run_projection,
+    DeadLetter, Failure, PgProjection, Process, RebuildOptions, rebuild_projection, redrive,
+    request_metadata, run_executor, run_process, run_projection,
 };
 use platform_testkit::eventually;
 
@@ -413,105 +414,29 @@ async fn what_a_decider_gave_up_is_decided_once_when_it_comes_back() {
     assert_eq!(letters(&bed, 1).await.len(), 1);
 }
 
-struct Answering {
-    asks: Decoder<Asks>,
-    answers: Decoder<Answers>,
-    encoder: Encoder,
-    broken: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
-}
-
-impl Executor for Answering {
-    type Request = Asked;
-    type Answer = Answered;
-    const NAME: &'static str = "test-letters-answering";
-
-    fn topics(&self) -> Vec<&'static str> {
-        vec!["mesh.asks"]
-    }
-
-    fn answer_topic(&self) -> &'static str {
-        "mesh.answers"
-    }
-
-    fn source(&self) -> &'static str {
-        "/agentmesh/test"
-    }
-
-    fn concurrency(&self) -> usize {
-        4
-    }
-
-    async fn decode(&self, record: &Record) -> Result<Option<Recorded<Asked>>, DecodeError> {
-        Ok(Some(self.asks.decode(record).await?))
-    }
-
-    async fn decode_answer(&self, record: &Record) -> Result<Recorded<Answered>, DecodeError> {
-        self.answers.decode(record).await
-    }
-
-    fn encode_answer(&self, recorded: &Recorded<Answered>) -> Result<Outgoing, Error> {
-        self.encoder.encode::<Answers>(recorded)
-    }
-
-    fn stream(&self, request: &Recorded<Asked>) -> String {
-        request.meta.stream.clone()
-    }
-
-    fn is_final(&self, answer: &Answered) -> bool {
-        !matches!(answer, Answered::Started)
-    }
-
-    async fn execute(
-        &self,
-        request: Recorded<Asked>,
-        journal: &Journal<Self>,
-        history: Vec<Recorded<Answered>>,
-        _: Cancellation,
-    ) -> Result<(), Failure> {
-        if history.is_empty() {
-            journal.record(Answered::Started).await?;
-        }
-        let number = request.event.number;
-        if number == 50 && self.broken.load(Ordering::SeqCst) {
-            return Err(Failure::suspect("the machine says no"));
-        }
-        self.done.fetch_add(1, Ordering::SeqCst);
-        journal.record(Answered::Done { number }).await?;
-        Ok(())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_executor_gave_up_is_carried_out_when_it_comes_back() {
     let bed = bed("letters executor").await;
-    let broken = Arc::new(AtomicBool::new(true));
-    let done = Arc::new(AtomicUsize::new(0));
-    let answering = || Answering {
-        asks: bed.decoder(),
-        answers: bed.decoder(),
-        encoder: bed.encoder.clone(),
-        broken: Arc::clone(&broken),
-        done: Arc::clone(&done),
-    };
-    let executor = answering();
+    let world = World::new(100);
+    world.broken.store(true, Ordering::SeqCst);
+    let executor = answering(&bed, &world);
     let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
     bed.ask(&asked("fails", 50)).await;
     bed.ask(&asked("fine", 1)).await;
     let given_up = letters(&bed, 1).await;
     assert_eq!(given_up[0].attempts, 3);
-    let unfinished = "SELECT count(*) FROM test_letters_answering.mesh_finished";
+    let unfinished = "SELECT count(*) FROM test_answering.mesh_finished";
     number_is(&bed, unfinished, 1).await;
     let ends = bed.admin.high_watermarks("mesh.asks").await.unwrap();
     let asked_for: i64 = ends.iter().map(|(_, end)| end).sum();
-    let passed = "SELECT sum(next_offset)::bigint FROM test_letters_answering.mesh_checkpoint
+    let passed = "SELECT sum(next_offset)::bigint FROM test_answering.mesh_checkpoint
                   WHERE topic = 'mesh.asks'";
     number_is(&bed, passed, asked_for).await;
     running.stop().await;
 
     // Another process, long after: it has never heard of what was answered.
-    broken.store(false, Ordering::SeqCst);
-    let executor = answering();
+    world.broken.store(false, Ordering::SeqCst);
+    let executor = answering(&bed, &world);
     let running = Running::start(|stop| run_executor(executor, bed.deps(), stop));
     hand_back(&bed, &given_up[0]).await;
     hand_back(&bed, &given_up[0]).await;
@@ -528,5 +453,5 @@ async fn what_an_executor_gave_up_is_carried_out_when_it_comes_back() {
         [(1, Answered::Started), (2, Answered::Done { number: 50 })],
         "the answer follows on what was answered before it was given up"
     );
-    assert_eq!(done.load(Ordering::SeqCst), 2);
+    assert_eq!(world.done.load(Ordering::SeqCst), 2);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test files")]
 
+pub mod answering;
 pub mod counter;
 pub mod proxy;
 pub mod wire;
