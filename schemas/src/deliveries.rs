@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    delivery_accepted::{self, DeliveryAccepted},
     form::{Form, WriterSchema},
-    value::{Text, Unmappable, bytes, maybe_borrowed, maybe_owned, space},
+    value::{Text, Unmappable, space},
 };
 
 const TOPIC: &str = "mesh.deliveries";
@@ -56,7 +57,9 @@ impl Codec for Deliveries {
 
     fn encode(event: &DeliveryEvent) -> Result<Vec<u8>, CodecError> {
         match event {
-            DeliveryEvent::Accepted(accepted) => ACCEPTED.encode(&DeliveryAccepted::from(accepted)),
+            DeliveryEvent::Accepted(accepted) => {
+                ACCEPTED.encode_by(|datum| delivery_accepted::write(accepted, datum))
+            }
             DeliveryEvent::Refused(refused) => REFUSED.encode(&DeliveryRefused::from(refused)),
         }
     }
@@ -72,7 +75,7 @@ impl Codec for Deliveries {
     ) -> Result<DeliveryEvent, CodecError> {
         match name {
             "DeliveryAccepted" => schema
-                .read_as::<DeliveryAccepted<'_>, _>(name, datum)
+                .read_by::<DeliveryAccepted<'_>, _>(name, datum, delivery_accepted::read)
                 .map(DeliveryEvent::Accepted),
             "DeliveryRefused" => schema
                 .read_as::<DeliveryRefused<'_>, _>(name, datum)
@@ -90,10 +93,9 @@ impl Codec for Deliveries {
 pub(crate) fn render(event: &DeliveryEvent) -> serde_json::Result<Value> {
     match event {
         DeliveryEvent::Accepted(event) => {
-            let mut rendered = serde_json::to_value(DeliveryAccepted {
-                body: Cow::Borrowed(&[]),
-                ..DeliveryAccepted::from(event)
-            })?;
+            let mut published = DeliveryAccepted::from(event);
+            published.body = Cow::Borrowed(&[]);
+            let mut rendered = serde_json::to_value(published)?;
             let (body, encoding) = match std::str::from_utf8(&event.body) {
                 Ok(text) => (text.to_owned(), "utf-8"),
                 Err(_) => (STANDARD.encode(&event.body), "base64"),
@@ -107,39 +109,6 @@ pub(crate) fn render(event: &DeliveryEvent) -> serde_json::Result<Value> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct DeliveryAccepted<'a> {
-    source_id: Text<'a>,
-    delivery_id: Text<'a>,
-    space: Text<'a>,
-    scheme: Text<'a>,
-    auth: Text<'a>,
-    key_id: Option<Text<'a>>,
-    content_type: Text<'a>,
-    #[serde(with = "bytes")]
-    body: Cow<'a, [u8]>,
-    body_sha256: Text<'a>,
-    signed_headers: Vec<Header<'a>>,
-    event_type: Text<'a>,
-    subject: Option<Text<'a>>,
-    // Since version 2. Before it, URIs were signed but not kept, and nothing
-    // was put into quarantine.
-    #[serde(default)]
-    request_method: Option<Text<'a>>,
-    #[serde(default)]
-    request_uri: Option<Text<'a>>,
-    #[serde(default)]
-    source_version: Option<u64>,
-    #[serde(default)]
-    quarantine: Option<Text<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Header<'a> {
-    name: Text<'a>,
-    value: Text<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
 pub(crate) struct DeliveryRefused<'a> {
     source_id: Text<'a>,
     space: Text<'a>,
@@ -147,73 +116,6 @@ pub(crate) struct DeliveryRefused<'a> {
     detail: Text<'a>,
     body_sha256: Text<'a>,
     body_size: u64,
-}
-
-impl<'a> From<&'a domain::DeliveryAccepted> for DeliveryAccepted<'a> {
-    fn from(event: &'a domain::DeliveryAccepted) -> Self {
-        Self {
-            source_id: (&event.source_id).into(),
-            delivery_id: (&event.delivery_id).into(),
-            space: event.space.as_str().into(),
-            scheme: (&event.scheme).into(),
-            auth: event.auth.as_str().into(),
-            key_id: maybe_borrowed(&event.key_id),
-            content_type: (&event.content_type).into(),
-            body: (&event.body).into(),
-            body_sha256: (&event.body_sha256).into(),
-            signed_headers: event
-                .signed_headers
-                .iter()
-                .map(|(name, value)| Header {
-                    name: name.into(),
-                    value: value.into(),
-                })
-                .collect(),
-            event_type: (&event.event_type).into(),
-            subject: maybe_borrowed(&event.subject),
-            request_method: event.request.as_ref().map(|line| (&line.method).into()),
-            request_uri: event.request.as_ref().map(|line| (&line.uri).into()),
-            source_version: event.source_version,
-            quarantine: event.quarantine.map(|why| why.as_str().into()),
-        }
-    }
-}
-
-impl TryFrom<DeliveryAccepted<'_>> for domain::DeliveryAccepted {
-    type Error = Unmappable;
-
-    fn try_from(published: DeliveryAccepted<'_>) -> Result<Self, Unmappable> {
-        Ok(Self {
-            source_id: published.source_id.into_owned(),
-            delivery_id: published.delivery_id.into_owned(),
-            space: space(published.space),
-            scheme: published.scheme.into_owned(),
-            auth: published.auth.parse()?,
-            key_id: maybe_owned(published.key_id),
-            content_type: published.content_type.into_owned(),
-            body: published.body.into_owned(),
-            body_sha256: published.body_sha256.into_owned(),
-            signed_headers: published
-                .signed_headers
-                .into_iter()
-                .map(|header| (header.name.into_owned(), header.value.into_owned()))
-                .collect(),
-            event_type: published.event_type.into_owned(),
-            subject: maybe_owned(published.subject),
-            request: match (published.request_method, published.request_uri) {
-                (Some(method), Some(uri)) => Some(domain::RequestLine {
-                    method: method.into_owned(),
-                    uri: uri.into_owned(),
-                }),
-                _ => None,
-            },
-            source_version: published.source_version,
-            quarantine: match published.quarantine {
-                Some(why) => Some(why.parse()?),
-                None => None,
-            },
-        })
-    }
 }
 
 impl<'a> From<&'a domain::DeliveryRefused> for DeliveryRefused<'a> {

@@ -1,4 +1,4 @@
-use std::{cell::RefCell, io::Read, sync::OnceLock};
+use std::{cell::RefCell, error::Error, io::Read, sync::OnceLock};
 
 use domain_kernel::CodecError;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde_avro_fast::{
     ser::{SerializerConfig, SerializerState},
 };
 
-use crate::value::Unmappable;
+use crate::{catalogue::catalogue, datum::BadDatum, value::Unmappable};
 
 /// The namespace of every published record.
 const NAMESPACE: &str = "cloud.agentmesh";
@@ -87,17 +87,24 @@ impl Form {
 
     /// The datum of `published`, without framing.
     pub(crate) fn encode(&self, published: &impl Serialize) -> Result<Vec<u8>, CodecError> {
-        let failed = |source| CodecError::Encode {
-            name: self.entry.name,
-            source,
-        };
         let mut config = SerializerConfig::new(self.schema()?);
+        self.encode_by(|scratch| {
+            let mut state = SerializerState::from_writer(scratch, &mut config);
+            published.serialize(state.serializer())
+        })
+    }
+
+    /// The datum that `write` appends to the buffer it is given.
+    pub(crate) fn encode_by<E: Error + Send + Sync + 'static>(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Vec<u8>, CodecError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            let mut state = SerializerState::from_writer(&mut *scratch, &mut config);
-            published
-                .serialize(state.serializer())
-                .map_err(|source| failed(Box::new(source)))?;
+            write(scratch).map_err(|source| CodecError::Encode {
+                name: self.entry.name,
+                source: Box::new(source),
+            })?;
             let datum = scratch.to_vec();
             scratch.shrink_to(KEPT);
             Ok(datum)
@@ -126,14 +133,14 @@ pub struct WriterSchema {
     /// The record name with its namespace, as the schema says.
     full_name: String,
     schema: Schema,
+    /// Whether it is the current version of its record.
+    current: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Misread {
     #[error("the schema describes {found}")]
     OtherRecord { found: String },
-    #[error("bytes are left over")]
-    BytesLeft,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,9 @@ impl WriterSchema {
         let schema = Self {
             full_name,
             schema: parse(name, text)?,
+            current: catalogue()
+                .iter()
+                .any(|entry| entry.name == name && same(entry.text, text)),
         };
         schema.expect_record(name)?;
         Ok(schema)
@@ -170,14 +180,10 @@ impl WriterSchema {
     ) -> Result<T, CodecError> {
         self.expect_record(name)?;
         let mut state = DeserializerState::from_slice(datum, &self.schema);
-        let published =
-            T::deserialize(state.deserializer()).map_err(|source| CodecError::Decode {
-                name: name.to_owned(),
-                source: Box::new(source),
-            })?;
+        let published = T::deserialize(state.deserializer()).map_err(|why| failed(name, why))?;
         match state.into_reader().read(&mut [0]) {
             Ok(0) => Ok(published),
-            _ => Err(misread(name, Misread::BytesLeft)),
+            _ => Err(failed(name, BadDatum::BytesLeft)),
         }
     }
 
@@ -188,10 +194,26 @@ impl WriterSchema {
         P: Deserialize<'a>,
         D: TryFrom<P, Error = Unmappable>,
     {
-        D::try_from(self.read::<P>(name, datum)?).map_err(|why| CodecError::Decode {
-            name: name.to_owned(),
-            source: Box::new(why),
-        })
+        D::try_from(self.read::<P>(name, datum)?).map_err(|why| failed(name, why))
+    }
+
+    /// As `read_as`, but what was written with the current version of the schema is
+    /// left to `read`, which knows its fields.
+    pub(crate) fn read_by<'a, P, D>(
+        &self,
+        name: &str,
+        datum: &'a [u8],
+        read: impl FnOnce(&'a [u8]) -> Result<D, Unmappable>,
+    ) -> Result<D, CodecError>
+    where
+        P: Deserialize<'a>,
+        D: TryFrom<P, Error = Unmappable>,
+    {
+        if !self.current {
+            return self.read_as::<P, D>(name, datum);
+        }
+        self.expect_record(name)?;
+        read(datum).map_err(|why| failed(name, why))
     }
 
     /// Records may share field names, so that bytes of one could pass for
@@ -199,7 +221,7 @@ impl WriterSchema {
     fn expect_record(&self, name: &str) -> Result<(), CodecError> {
         match self.full_name.strip_prefix(NAMESPACE) {
             Some(rest) if rest.strip_prefix('.') == Some(name) => Ok(()),
-            _ => Err(misread(
+            _ => Err(failed(
                 name,
                 Misread::OtherRecord {
                     found: self.full_name.clone(),
@@ -209,7 +231,13 @@ impl WriterSchema {
     }
 }
 
-fn misread(name: &str, why: Misread) -> CodecError {
+/// Whether two texts are one schema. Registries may write it in their own way.
+fn same(ours: &str, theirs: &str) -> bool {
+    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    ours == theirs || value(ours) == value(theirs)
+}
+
+fn failed(name: &str, why: impl Error + Send + Sync + 'static) -> CodecError {
     CodecError::Decode {
         name: name.to_owned(),
         source: Box::new(why),
@@ -244,5 +272,20 @@ mod tests {
         assert!(schema.read::<Thing>("Other", &[2, b'x']).is_err());
         assert!(schema.read::<Thing>("Thing", &[2, b'x', 0]).is_err());
         assert!(schema.read::<Thing>("Thing", &[4, b'x']).is_err());
+    }
+    #[test]
+    fn the_current_version_is_known_however_it_is_laid_out() {
+        let entry = catalogue()[0];
+        let value: serde_json::Value = serde_json::from_str(entry.text).unwrap();
+        let current = |value: &serde_json::Value| {
+            WriterSchema::parse(entry.name, &value.to_string())
+                .unwrap()
+                .current
+        };
+        assert!(current(&value));
+        let mut other = value;
+        other["fields"].as_array_mut().unwrap().swap(0, 1);
+        assert!(!current(&other));
+        assert!(!WriterSchema::parse("Thing", TEXT).unwrap().current);
     }
 }

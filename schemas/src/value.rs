@@ -6,6 +6,8 @@ use domain_delivery::UnknownName;
 use domain_effect::Operation;
 use domain_kernel::{Json, Space};
 
+use crate::datum::BadDatum;
+
 /// Borrowed when written, owned when read.
 pub(crate) type Text<'a> = Cow<'a, str>;
 
@@ -22,6 +24,8 @@ pub(crate) enum Unmappable {
     Value { field: &'static str, found: String },
     #[error(transparent)]
     Name(#[from] UnknownName),
+    #[error(transparent)]
+    Datum(#[from] BadDatum),
 }
 
 pub(crate) fn borrowed(texts: &[String]) -> Vec<Text<'_>> {

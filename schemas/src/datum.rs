@@ -1,0 +1,188 @@
+//! Avro's binary encoding, for who knows the fields and their order. What is
+//! accepted here is what `serde_avro_fast` accepts of the same types.
+
+/// Pairs that are made room for before they are read.
+const RESERVED: u64 = 16;
+
+/// Why bytes are not the fields they are read as, or fields cannot be bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadDatum {
+    #[error("the bytes end within a field")]
+    Short,
+    #[error("a number does not end, or takes more than 64 bits")]
+    Number,
+    #[error("a length is negative")]
+    Length,
+    #[error("a text is not UTF-8")]
+    Text,
+    #[error("an optional field is neither absent nor present")]
+    Branch,
+    #[error("a number is out of its range")]
+    Range,
+    #[error("bytes are left over")]
+    BytesLeft,
+}
+
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(datum: &'a [u8]) -> Self {
+        Self { rest: datum }
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, BadDatum> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| BadDatum::Text)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], BadDatum> {
+        let length = usize::try_from(self.long()?).map_err(|_| BadDatum::Length)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(BadDatum::Short)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A long that counts something.
+    pub(crate) fn unsigned(&mut self) -> Result<u64, BadDatum> {
+        u64::try_from(self.long()?).map_err(|_| BadDatum::Range)
+    }
+
+    /// A union of null and something, in this order.
+    pub(crate) fn maybe<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, BadDatum>,
+    ) -> Result<Option<T>, BadDatum> {
+        match self.long()? {
+            0 => Ok(None),
+            1 => read(self).map(Some),
+            _ => Err(BadDatum::Branch),
+        }
+    }
+
+    /// An array of records of two texts. Little is reserved for it: its counts may
+    /// be lies.
+    pub(crate) fn pairs(&mut self) -> Result<Vec<(String, String)>, BadDatum> {
+        let mut pairs = Vec::new();
+        loop {
+            let count = self.long()?;
+            if count == 0 {
+                return Ok(pairs);
+            }
+            if count < 0 {
+                // The size of the block, for readers that skip it.
+                self.varint()?;
+            }
+            let count = count.unsigned_abs();
+            pairs.reserve(count.min(RESERVED) as usize);
+            for _ in 0..count {
+                let (first, second) = (self.text()?, self.text()?);
+                pairs.push((first.to_owned(), second.to_owned()));
+            }
+        }
+    }
+
+    pub(crate) fn end(self) -> Result<(), BadDatum> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(BadDatum::BytesLeft)
+        }
+    }
+
+    fn long(&mut self) -> Result<i64, BadDatum> {
+        let zigzag = self.varint()?;
+        Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
+    }
+
+    fn varint(&mut self) -> Result<u64, BadDatum> {
+        // Most numbers are the length of a short text.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    /// Apart, so that the short way is small enough to be inlined.
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, BadDatum> {
+        let mut number = 0;
+        for (at, byte) in self.rest.iter().enumerate() {
+            // The tenth byte holds the last of the 64 bits.
+            if at == 9 && *byte > 1 {
+                break;
+            }
+            number |= u64::from(byte & 0x7f) << (7 * at);
+            if *byte < 0x80 {
+                self.rest = &self.rest[at + 1..];
+                return Ok(number);
+            }
+        }
+        Err(BadDatum::Number)
+    }
+}
+
+pub(crate) struct Writer<'a> {
+    datum: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(datum: &'a mut Vec<u8>) -> Self {
+        Self { datum }
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.datum.extend_from_slice(bytes);
+    }
+
+    /// A union of null and a text, in this order.
+    pub(crate) fn maybe_text(&mut self, text: Option<&str>) {
+        self.varint(u64::from(text.is_some()) << 1);
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    /// A union of null and a long that counts something, in this order.
+    pub(crate) fn maybe_unsigned(&mut self, number: Option<u64>) -> Result<(), BadDatum> {
+        self.varint(u64::from(number.is_some()) << 1);
+        match number {
+            None => {}
+            Some(number) if number > i64::MAX.cast_unsigned() => return Err(BadDatum::Range),
+            Some(number) => self.varint(number << 1),
+        }
+        Ok(())
+    }
+
+    /// An array of records of two texts, in one block, without the size that would
+    /// let readers skip it.
+    pub(crate) fn pairs(&mut self, pairs: &[(String, String)]) {
+        if !pairs.is_empty() {
+            self.length(pairs.len());
+        }
+        for (first, second) in pairs {
+            self.text(first);
+            self.text(second);
+        }
+        self.length(0);
+    }
+
+    /// No slice is longer than a long can say.
+    fn length(&mut self, length: usize) {
+        self.varint((length as u64) << 1);
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.datum.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.datum.push(number as u8);
+    }
+}
