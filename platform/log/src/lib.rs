@@ -26,7 +26,7 @@ pub use decoder::Decoder;
 pub use encoder::{CE_TYPE_PREFIX, Encoder, subject};
 pub use error::{DecodeError, Error, MalformedRecord};
 pub use group::{GroupConsumer, GroupEvent, GroupOptions};
-pub use headers::HeaderName;
+pub use headers::{HeaderName, Headers};
 pub use outgoing::Outgoing;
 pub use partition::partition_of;
 pub use producer::Producer;

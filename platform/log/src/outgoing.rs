@@ -21,7 +21,7 @@ impl Outgoing {
     /// A record that could not be handled, unchanged but for the headers
     /// `extra` that say why, on its way to `topic`.
     pub fn dead_letter(topic: &'static str, record: &Record, extra: &[(&str, &str)]) -> Self {
-        let mut headers = record.headers.clone();
+        let mut headers = record.headers.to_vec();
         headers.extend(extra.iter().map(|(name, value)| {
             (
                 Cow::Owned((*name).to_owned()),
@@ -43,7 +43,7 @@ impl Outgoing {
             topic,
             partition: Some(record.partition),
             key: record.key.clone(),
-            headers: record.headers.clone(),
+            headers: record.headers.to_vec(),
             value: record.value.clone(),
         }
     }

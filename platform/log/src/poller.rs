@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::gauge;
 use platform_config::Kafka;
 use platform_telemetry::names::metric;
@@ -22,8 +21,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::{self, Statistics};
+use crate::headers::Packing;
 use crate::producer::MAX_RECORD_BYTES;
-use crate::{Error, HeaderName, Record, headers};
+use crate::{Error, Record};
 
 /// The longest the queue goes unpolled: the group takes silence for death.
 const POLL: Duration = Duration::from_millis(500);
@@ -175,14 +175,13 @@ impl Poller {
         let consumer = self.consumer()?;
         let mut records = Vec::new();
         let mut bytes = 0;
-        let mut ends = Vec::new();
         // What comes after a change belongs to the time after it.
         while records.len() < max && bytes < BATCH_BYTES && !self.change_is_waiting() {
             self.shared.served.store(false, Ordering::Relaxed);
             match consumer.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
-                    records.push(self.record(&message, &mut ends));
+                    records.push(self.record(&message));
                 }
                 Some(Err(error)) => {
                     self.note(&error);
@@ -210,31 +209,23 @@ impl Poller {
     }
 
     /// Key, value and headers lie in one allocation, of which they are slices.
-    /// `ends` is only kept between calls so as not to be allocated again.
-    fn record(&self, message: &BorrowedMessage<'_>, ends: &mut Vec<usize>) -> Record {
+    fn record(&self, message: &BorrowedMessage<'_>) -> Record {
         let (key, payload) = (message.key(), message.payload());
         let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
         let (key_end, payload_end) = (of(key), of(key) + of(payload));
         let mut joined = Vec::with_capacity(payload_end + HEADER_BYTES);
         joined.extend_from_slice(key.unwrap_or_default());
         joined.extend_from_slice(payload.unwrap_or_default());
-        let mut headers = Vec::new();
-        ends.clear();
-        if let Some(found) = message.headers() {
-            headers.reserve_exact(found.count());
-            for index in 0..found.count() {
+        let found = message.headers();
+        let count = found.map_or(0, Headers::count);
+        let mut packing = Packing::behind(joined, count);
+        if let Some(found) = found {
+            for index in 0..count {
                 let (name, value) = header(found, index);
-                joined.extend_from_slice(value);
-                ends.push(joined.len());
-                headers.push((name, Bytes::new()));
+                packing.put(name, value);
             }
         }
-        let joined = Bytes::from(joined);
-        let mut begin = payload_end;
-        for ((_, value), end) in headers.iter_mut().zip(ends.iter()) {
-            *value = joined.slice(begin..*end);
-            begin = *end;
-        }
+        let (headers, joined) = packing.finish();
         Record {
             topic: self.logical(message.topic()).to_owned(),
             partition: message.partition(),
@@ -271,13 +262,10 @@ impl Drop for Poller {
 /// One header, without a value where it is null. The driver's binding panics over
 /// a name that is not text, which anyone may write to a topic: such a header
 /// comes under [`NOT_TEXT`] and without its value, and the others are read.
-fn header(found: &BorrowedHeaders, index: usize) -> (HeaderName, &[u8]) {
+fn header(found: &BorrowedHeaders, index: usize) -> (&str, &[u8]) {
     match catch_unwind(|| found.get(index)) {
-        Ok(header) => (
-            headers::name_of(header.key, index),
-            header.value.unwrap_or_default(),
-        ),
-        Err(_) => (NOT_TEXT.into(), &[]),
+        Ok(header) => (header.key, header.value.unwrap_or_default()),
+        Err(_) => (NOT_TEXT, &[]),
     }
 }
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use domain_kernel::Metadata;
 
-use crate::{HeaderName, MalformedRecord, headers};
+use crate::{Headers, MalformedRecord, headers};
 
 /// Where a record stands on the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,14 +28,14 @@ pub struct Record {
     /// As the producer or the broker stamped it; 0 where there is none.
     pub timestamp_ms: i64,
     pub key: Option<Bytes>,
-    pub headers: Vec<(HeaderName, Bytes)>,
+    pub headers: Headers,
     pub value: Option<Bytes>,
 }
 
 impl Record {
     /// The first header of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
+        let (_, value) = self.headers.iter().find(|(header, _)| *header == name)?;
         std::str::from_utf8(value).ok()
     }
 
@@ -46,7 +46,7 @@ impl Record {
             .headers
             .iter()
             .rev()
-            .find(|(header, _)| header == name)?;
+            .find(|(header, _)| *header == name)?;
         std::str::from_utf8(value).ok()
     }
 

@@ -134,7 +134,7 @@ async fn poison_is_told_from_what_may_pass() {
         ..record.clone()
     };
     let headless = Record {
-        headers: Vec::new(),
+        headers: platform_log::Headers::default(),
         ..record.clone()
     };
     let elsewhere = Record {

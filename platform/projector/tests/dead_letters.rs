@@ -30,7 +30,7 @@ async fn letters(bed: &Bed, count: usize) -> Vec<DeadLetter> {
 /// What the command line appends, but for its content.
 async fn hand_back(bed: &Bed, letter: &DeadLetter) {
     let event = Record {
-        headers: Vec::new(),
+        headers: platform_log::Headers::default(),
         value: None,
         ..letter.original.clone()
     };

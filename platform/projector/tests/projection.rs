@@ -262,7 +262,7 @@ async fn poison_goes_to_the_dead_letters_and_the_partition_moves_on() {
         offset: 0,
         timestamp_ms: 0,
         key: Some("the key".into()),
-        headers: good.headers().to_vec(),
+        headers: good.headers().iter().cloned().collect(),
         value: Some(vec![0xde, 0xad].into()),
     };
     bed.producer

@@ -137,7 +137,7 @@ async fn narrow_press(bed: &Bed, number: u64) {
         offset: 0,
         timestamp_ms: 0,
         key: None,
-        headers: outgoing.headers().to_vec(),
+        headers: outgoing.headers().iter().cloned().collect(),
         value: outgoing.value().cloned(),
     };
     bed.producer

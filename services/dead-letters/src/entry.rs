@@ -162,7 +162,7 @@ mod tests {
                 offset: 7,
                 timestamp_ms: 0,
                 key: None,
-                headers: Vec::new(),
+                headers: platform_log::Headers::default(),
                 value: None,
             },
         }

@@ -104,7 +104,7 @@ pub(super) fn parse_origin(text: &str) -> Option<Position> {
 
 /// What the letter was made of: our headers are the last of their names.
 fn original(letter: &Record, origin: &Position) -> Record {
-    let mut headers = letter.headers.clone();
+    let mut headers = letter.headers.to_vec();
     for name in HEADERS {
         if let Some(at) = headers.iter().rposition(|(header, _)| header == name) {
             headers.remove(at);
@@ -117,7 +117,7 @@ fn original(letter: &Record, origin: &Position) -> Record {
         // The letter's own would say when it was given up.
         timestamp_ms: 0,
         key: letter.key.clone(),
-        headers,
+        headers: headers.into_iter().collect(),
         value: letter.value.clone(),
     }
 }
@@ -174,11 +174,13 @@ mod tests {
             offset: 7,
             timestamp_ms: 0,
             key: Some(Bytes::from_static(b"key")),
-            headers: vec![
-                ("ce_id".into(), Bytes::from_static(b"1")),
+            headers: [
+                ("ce_id", "1"),
                 // Whoever sent it cannot make it look like another letter.
-                (CONSUMER.into(), Bytes::from_static(b"somebody else")),
-            ],
+                (CONSUMER, "somebody else"),
+            ]
+            .into_iter()
+            .collect(),
             value: Some(Bytes::from_static(b"\xde\xad")),
         }
     }
@@ -190,7 +192,7 @@ mod tests {
             offset: 40,
             timestamp_ms: 0,
             key: outgoing.key().map(Bytes::copy_from_slice),
-            headers: outgoing.headers().to_vec(),
+            headers: outgoing.headers().iter().cloned().collect(),
             value: outgoing.value().cloned(),
         })
     }

@@ -92,7 +92,7 @@ mod tests {
             offset,
             timestamp_ms: 0,
             key: None,
-            headers: Vec::new(),
+            headers: platform_log::Headers::default(),
             value: None,
         }
     }

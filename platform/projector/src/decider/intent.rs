@@ -51,7 +51,7 @@ pub(super) fn read(text: &str, topic: &str, partition: i32) -> Result<Vec<Record
                 headers: noted
                     .headers
                     .into_iter()
-                    .map(|(name, value)| Ok((name.into(), bytes(value)?)))
+                    .map(|(name, value)| Ok((name, bytes(value)?)))
                     .collect::<Result<_, Halt>>()?,
                 value: noted.value.map(bytes).transpose()?,
             })

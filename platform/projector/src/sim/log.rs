@@ -150,7 +150,7 @@ impl Broker {
             offset,
             timestamp_ms: 0,
             key: record.key().map(|key| key.to_vec().into()),
-            headers: record.headers().to_vec(),
+            headers: record.headers().iter().cloned().collect(),
             value: record.value().cloned(),
         });
         Position {

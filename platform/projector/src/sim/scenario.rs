@@ -302,7 +302,7 @@ fn poison(topic: &'static str, stream: &str) -> Outgoing {
         offset: 0,
         timestamp_ms: 0,
         key: Some(stream.to_owned().into_bytes().into()),
-        headers: Vec::new(),
+        headers: platform_log::Headers::default(),
         value: None,
     };
     Outgoing::dead_letter(topic, &record, &[])

@@ -222,7 +222,7 @@ async fn an_unknown_schema_is_waited_for_and_then_given_up() {
         offset: 0,
         timestamp_ms: 0,
         key: Some("a".into()),
-        headers: good.headers().to_vec(),
+        headers: good.headers().iter().cloned().collect(),
         value: Some(frame(2_000_000_000, b"whatever")),
     };
     let outgoing = Outgoing::dead_letter("mesh.presses", &unknown, &[]);

@@ -1,0 +1,285 @@
+//! Event metadata as record headers: the Kafka binary mode of CloudEvents 1.0,
+//! and what CloudEvents has no attribute for under `mesh-`.
+
+mod known;
+mod list;
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use domain_kernel::{Actor, CorrelationId, EventId, Metadata, TenantId, Timestamp};
+
+use self::known::Known;
+pub(crate) use self::list::Packing;
+pub use self::list::{HeaderName, Headers};
+use crate::MalformedRecord;
+use crate::encoder::CE_TYPE_PREFIX;
+
+const AVRO: &str = "application/avro";
+
+pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(HeaderName, Bytes)> {
+    let mut headers = Vec::with_capacity(14);
+    let mut put = |header: Known, value: String| {
+        headers.push((Cow::Borrowed(header.as_str()), Bytes::from(value)));
+    };
+    put(Known::SPEC_VERSION, "1.0".to_owned());
+    put(Known::ID, meta.id.to_string());
+    put(Known::TYPE, format!("{CE_TYPE_PREFIX}{name}"));
+    put(Known::SOURCE, meta.source.clone());
+    put(Known::TIME, meta.at.to_rfc3339());
+    put(Known::SUBJECT, meta.stream.clone());
+    put(Known::CONTENT_TYPE, AVRO.to_owned());
+    put(Known::TENANT, meta.tenant.as_str().to_owned());
+    put(Known::CORRELATION, meta.correlation.to_string());
+    if let Some(causation) = meta.causation {
+        put(Known::CAUSATION, causation.to_string());
+    }
+    put(Known::VERSION, meta.version.to_string());
+    if let Some(traceparent) = &meta.traceparent {
+        put(Known::TRACEPARENT, traceparent.clone());
+    }
+    if let Some(actor) = &meta.actor {
+        put(Known::ACTOR, actor.as_str().to_owned());
+    }
+    headers
+}
+
+/// Headers of ours by what they are called, the first of each name.
+struct Found<'a>([Option<&'a [u8]>; Known::COUNT]);
+
+impl<'a> Found<'a> {
+    fn among(headers: &'a Headers) -> Self {
+        Self(headers.first_of_ours())
+    }
+
+    fn optional(&self, header: Known) -> Result<Option<&'a str>, MalformedRecord> {
+        match self.0[header.index()].map(std::str::from_utf8) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text)),
+            Some(Err(_)) => Err(MalformedRecord::NotText {
+                header: header.as_str(),
+            }),
+        }
+    }
+
+    fn text(&self, header: Known) -> Result<&'a str, MalformedRecord> {
+        self.optional(header)?
+            .ok_or(MalformedRecord::MissingHeader {
+                header: header.as_str(),
+            })
+    }
+
+    fn not_empty(&self, header: Known) -> Result<&'a str, MalformedRecord> {
+        match self.text(header)? {
+            "" => Err(bad(header, "text that says something")),
+            text => Ok(text),
+        }
+    }
+
+    fn parsed<T: FromStr>(
+        &self,
+        header: Known,
+        expected: &'static str,
+    ) -> Result<T, MalformedRecord> {
+        let parsed = self.text(header)?.parse();
+        parsed.map_err(|_| bad(header, expected))
+    }
+}
+
+pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
+    let found = Found::among(headers);
+    if found.text(Known::SPEC_VERSION)? != "1.0" {
+        return Err(bad(Known::SPEC_VERSION, "1.0"));
+    }
+    let causation = match found.optional(Known::CAUSATION)? {
+        Some(_) => Some(found.parsed::<EventId>(Known::CAUSATION, "a UUID")?),
+        None => None,
+    };
+    let version: u64 = found.parsed(Known::VERSION, "a whole number from 1")?;
+    if version == 0 {
+        return Err(bad(Known::VERSION, "a whole number from 1"));
+    }
+    Ok(Metadata {
+        id: found.parsed(Known::ID, "a UUID")?,
+        tenant: TenantId::new(found.not_empty(Known::TENANT)?),
+        correlation: found.parsed::<CorrelationId>(Known::CORRELATION, "a UUID")?,
+        causation,
+        stream: found.not_empty(Known::SUBJECT)?.to_owned(),
+        version,
+        at: Timestamp::parse_rfc3339(found.text(Known::TIME)?)
+            .map_err(|_| bad(Known::TIME, "an RFC 3339 time in UTC"))?,
+        source: found.not_empty(Known::SOURCE)?.to_owned(),
+        // A malformed one must not cost the event, and must not travel on.
+        traceparent: found
+            .optional(Known::TRACEPARENT)
+            .ok()
+            .flatten()
+            .filter(|text| platform_telemetry::valid_traceparent(text))
+            .map(str::to_owned),
+        // Absent on what was recorded before there were actors.
+        actor: match found.optional(Known::ACTOR)? {
+            None => None,
+            Some("") => return Err(bad(Known::ACTOR, "text that says something")),
+            Some(actor) => Some(Actor::new(actor)),
+        },
+    })
+}
+
+pub(crate) fn event_name(headers: &Headers) -> Result<&str, MalformedRecord> {
+    let text = Found::among(headers).text(Known::TYPE)?;
+    match text.strip_prefix(CE_TYPE_PREFIX) {
+        Some(name) if !name.is_empty() => Ok(name),
+        _ => Err(bad(Known::TYPE, "a type of ours")),
+    }
+}
+
+fn bad(header: Known, expected: &'static str) -> MalformedRecord {
+    MalformedRecord::BadHeader {
+        header: header.as_str(),
+        expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            id: EventId::derive(&["a"]),
+            tenant: TenantId::new("acme"),
+            correlation: CorrelationId::of_delivery("zapier", "msg_1"),
+            causation: Some(EventId::derive(&["b"])),
+            stream: "stream é".to_owned(),
+            version: 3,
+            at: Timestamp::from_micros(1_790_000_000_123_456),
+            source: "/agentmesh/gateway".to_owned(),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            actor: Some(Actor::new("key:operations")),
+        }
+    }
+
+    fn with(header: Known, value: Option<&[u8]>) -> Headers {
+        let mut headers = write("DeliveryAccepted", &metadata());
+        headers.retain(|(name, _)| name != header.as_str());
+        if let Some(value) = value {
+            headers.push((header.as_str().into(), Bytes::copy_from_slice(value)));
+        }
+        headers.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let headers = write("DeliveryAccepted", &metadata()).into_iter().collect();
+        assert_eq!(read(&headers), Ok(metadata()));
+        assert_eq!(event_name(&headers), Ok("DeliveryAccepted"));
+    }
+
+    #[test]
+    fn what_is_optional_may_be_absent() {
+        let mut meta = metadata();
+        meta.causation = None;
+        meta.traceparent = None;
+        meta.actor = None;
+        let headers: Headers = write("DeliveryAccepted", &meta).into_iter().collect();
+        assert_eq!(headers.len(), Known::COUNT - 3);
+        assert_eq!(read(&headers), Ok(meta));
+    }
+
+    #[test]
+    fn a_missing_header_is_named() {
+        for header in [
+            Known::SPEC_VERSION,
+            Known::ID,
+            Known::SOURCE,
+            Known::TIME,
+            Known::SUBJECT,
+            Known::TENANT,
+            Known::CORRELATION,
+            Known::VERSION,
+        ] {
+            let found = read(&with(header, None));
+            assert_eq!(
+                found,
+                Err(MalformedRecord::MissingHeader {
+                    header: header.as_str()
+                })
+            );
+        }
+        let found = with(Known::TYPE, None);
+        let found = event_name(&found);
+        assert_eq!(
+            found,
+            Err(MalformedRecord::MissingHeader {
+                header: Known::TYPE.as_str()
+            })
+        );
+    }
+
+    #[test]
+    fn a_bad_header_is_named() {
+        for (header, value) in [
+            (Known::SPEC_VERSION, "0.3"),
+            (Known::ID, "not-a-uuid"),
+            (Known::ID, ""),
+            (Known::SOURCE, ""),
+            (Known::TIME, "yesterday"),
+            (Known::TIME, "2026-02-30T00:00:00Z"),
+            (Known::SUBJECT, ""),
+            (Known::TENANT, ""),
+            (Known::CORRELATION, "1"),
+            (Known::CAUSATION, ""),
+            (Known::ACTOR, ""),
+            (Known::VERSION, "0"),
+            (Known::VERSION, "-1"),
+            (Known::VERSION, "99999999999999999999999"),
+        ] {
+            match read(&with(header, Some(value.as_bytes()))) {
+                Err(MalformedRecord::BadHeader { header: named, .. }) => {
+                    assert_eq!(named, header.as_str())
+                }
+                found => panic!("{}={value}: {found:?}", header.as_str()),
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named() {
+        for header in [
+            Known::ID,
+            Known::TIME,
+            Known::TENANT,
+            Known::CAUSATION,
+            Known::VERSION,
+            Known::ACTOR,
+        ] {
+            let found = read(&with(header, Some(b"\xff\xfe")));
+            assert_eq!(
+                found,
+                Err(MalformedRecord::NotText {
+                    header: header.as_str()
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_dropped() {
+        for value in [
+            &b"\xff"[..],
+            b"00-00000000000000000000000000000000-0000000000000000-00",
+        ] {
+            let meta = read(&with(Known::TRACEPARENT, Some(value))).unwrap();
+            assert_eq!(meta.traceparent, None);
+        }
+    }
+
+    #[test]
+    fn a_foreign_type_is_refused() {
+        for value in ["com.example.Thing", "cloud.agentmesh.", ""] {
+            let headers = with(Known::TYPE, Some(value.as_bytes()));
+            assert!(event_name(&headers).is_err(), "{value}");
+        }
+    }
+}
