@@ -1,12 +1,17 @@
+use futures::future::join;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::{Phase, mark_shadow};
 use crate::schema::quoted;
-use crate::{Client, Error};
+use crate::{Client, Error, Pool};
 
 /// The order in which rows came, while nothing else tells it.
 const ARRIVAL: &str = "mesh_arrival";
+
+/// How a definition of an index begins.
+const CREATE: &str = "CREATE INDEX ";
+const CREATE_IF_MISSING: &str = "CREATE INDEX IF NOT EXISTS ";
 
 /// Plain indexes of the schema that no constraint rests on. A unique one stays
 /// where the rows are changed by it.
@@ -21,7 +26,7 @@ const INDEXES: &str = "
     ORDER BY c.relname";
 
 const PRIMARY_KEYS: &str = "
-    SELECT t.relname::text, k.conname::text, pg_get_constraintdef(k.oid),
+    SELECT t.relname::text, k.conname::text,
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (number, place)
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number
                  ORDER BY u.place)
@@ -39,40 +44,50 @@ pub(super) async fn set_aside(
     written_once: &[&str],
 ) -> Result<(), Error> {
     let name = quoted(schema);
-    let mut kept: Vec<(Option<String>, Vec<String>, String)> = Vec::new();
+    let mut kept: Vec<SetAside> = Vec::new();
     for row in tx.query(PRIMARY_KEYS, &[&schema, &written_once]).await? {
         let (table, constraint): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let definition: String = row.try_get(2)?;
-        let (place, constraint) = (format!("{name}.{}", quoted(&table)), quoted(&constraint));
+        let columns: Vec<String> = row.try_get(2)?;
+        let (place, index) = (format!("{name}.{}", quoted(&table)), quoted(&constraint));
         // The column tells which of two rows with one key came first; without
         // cached values, so that it counts on over several connections.
         tx.batch_execute(&format!(
-            "ALTER TABLE {place} DROP CONSTRAINT {constraint};
+            "ALTER TABLE {place} DROP CONSTRAINT {index};
              ALTER TABLE {place} ADD COLUMN {ARRIVAL} bigint GENERATED ALWAYS AS IDENTITY;"
         ))
         .await?;
-        kept.push((
-            Some(table),
-            row.try_get(3)?,
-            format!("ALTER TABLE {place} ADD CONSTRAINT {constraint} {definition}"),
-        ));
+        let list = list(&columns);
+        kept.push(SetAside {
+            statement: format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {place} ({list})"),
+            key: Some(Key {
+                table,
+                columns,
+                constraint,
+            }),
+        });
     }
     for row in tx.query(INDEXES, &[&schema]).await? {
-        let index: String = row.try_get(0)?;
+        let (index, definition): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         tx.batch_execute(&format!("DROP INDEX {name}.{}", quoted(&index)))
             .await?;
-        kept.push((None, Vec::new(), row.try_get(1)?));
+        kept.push(SetAside {
+            statement: definition.replacen(CREATE, CREATE_IF_MISSING, 1),
+            key: None,
+        });
     }
-    for (ordinal, (table, columns, statement)) in kept.iter().enumerate() {
+    for (ordinal, SetAside { statement, key }) in kept.iter().enumerate() {
+        let key = key.as_ref();
         tx.execute(
             &format!(
-                "INSERT INTO {name}.mesh_shadow_key (ordinal, table_name, columns, statement)
-                 VALUES ($1, $2, $3, $4)"
+                "INSERT INTO {name}.mesh_shadow_key
+                     (ordinal, table_name, columns, constraint_name, statement)
+                 VALUES ($1, $2, $3, $4, $5)"
             ),
             &[
                 &i32::try_from(ordinal).unwrap_or(i32::MAX),
-                table,
-                columns,
+                &key.map(|key| &key.table),
+                &key.map(|key| &key.columns),
+                &key.map(|key| &key.constraint),
                 statement,
             ],
         )
@@ -81,47 +96,75 @@ pub(super) async fn set_aside(
     Ok(())
 }
 
-/// Makes the keys and indexes of a shadow that was filled without them. Of rows
-/// with one key the one that came first stays, as a guard would have had it.
-/// Answers how many others there were.
+/// What was taken from a shadow while it is filled: the primary key of a table, or
+/// a plain index.
+struct SetAside {
+    /// Makes the index, if it is not there.
+    statement: String,
+    key: Option<Key>,
+}
+
+struct Key {
+    table: String,
+    columns: Vec<String>,
+    constraint: String,
+}
+
+async fn read_set_aside(
+    client: &impl GenericClient,
+    schema: &str,
+) -> Result<(Vec<(Key, String)>, Vec<String>), Error> {
+    let sql = format!(
+        "SELECT statement, table_name, columns, constraint_name
+         FROM {}.mesh_shadow_key ORDER BY ordinal",
+        quoted(schema)
+    );
+    let (mut keys, mut indexes) = (Vec::new(), Vec::new());
+    for row in client.query(&sql, &[]).await? {
+        let statement: String = row.try_get(0)?;
+        match row.try_get(1)? {
+            Some(table) => {
+                let key = Key {
+                    table,
+                    columns: row.try_get(2)?,
+                    constraint: row.try_get(3)?,
+                };
+                keys.push((key, statement));
+            }
+            None => indexes.push(statement),
+        }
+    }
+    Ok((keys, indexes))
+}
+
+/// Makes the keys and indexes of a shadow that was filled without them: those of the
+/// keys on one connection, the plain ones on another. Of rows with one key the one
+/// that came first stays, as a guard would have had it. Answers how many others there
+/// were. Begun again, it goes on with what is missing; nothing may be written
+/// meanwhile.
 ///
 /// # Errors
 /// When Postgres fails. What the rows cannot have an index over is a data error
 /// ([`Error::is_data_error`]): such a shadow is filled with its keys in place.
-pub async fn restore_keys(client: &mut Client, schema: &str) -> Result<u64, Error> {
+pub async fn restore_keys(pool: &Pool, schema: &str) -> Result<u64, Error> {
     let name = quoted(schema);
-    let mut tx = client.transaction().await?;
-    tx.batch_execute("SET LOCAL maintenance_work_mem = '256MB'")
+    let mut client = pool.get().await?;
+    let (keys, indexes) = read_set_aside(&**client, schema).await?;
+    let (repeated, made) = join(
+        make_keys(&mut client, &name, &keys),
+        make_indexes(pool, &indexes),
+    )
+    .await;
+    let repeated = repeated?;
+    made?;
+    let tx = client.transaction().await?;
+    for (key, _) in &keys {
+        let (place, index) = (place(&name, key), quoted(&key.constraint));
+        tx.batch_execute(&format!(
+            "ALTER TABLE {place} ADD CONSTRAINT {index} PRIMARY KEY USING INDEX {index};
+             ALTER TABLE {place} DROP COLUMN {ARRIVAL};"
+        ))
         .await?;
-    let rows = tx
-        .query(
-            &format!(
-                "SELECT table_name, columns, statement FROM {name}.mesh_shadow_key ORDER BY ordinal"
-            ),
-            &[],
-        )
-        .await?;
-    let mut repeated = 0;
-    for row in &rows {
-        let statement: &str = row.try_get(2)?;
-        let Some(table) = row.try_get::<_, Option<&str>>(0)? else {
-            tx.batch_execute(statement).await?;
-            continue;
-        };
-        let place = format!("{name}.{}", quoted(table));
-        let attempt = tx.transaction().await?;
-        match attempt.batch_execute(statement).await {
-            Ok(()) => attempt.commit().await?,
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                attempt.rollback().await?;
-                let columns: Vec<String> = row.try_get(1)?;
-                repeated += drop_repeated(&*tx, &place, &columns).await?;
-                tx.batch_execute(statement).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        tx.batch_execute(&format!("ALTER TABLE {place} DROP COLUMN {ARRIVAL}"))
-            .await?;
     }
     for row in tx
         .query(
@@ -140,15 +183,62 @@ pub async fn restore_keys(client: &mut Client, schema: &str) -> Result<u64, Erro
     Ok(repeated)
 }
 
+/// A transaction each: one that deletes rows holds nothing that the plain indexes
+/// wait for while it waits for them.
+async fn make_keys(
+    client: &mut Client,
+    schema: &str,
+    keys: &[(Key, String)],
+) -> Result<u64, Error> {
+    let mut repeated = 0;
+    for (key, statement) in keys {
+        match make(client, std::slice::from_ref(statement)).await {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                repeated += drop_repeated(&***client, &place(schema, key), &key.columns).await?;
+                make(client, std::slice::from_ref(statement)).await?;
+            }
+            made => made?,
+        }
+    }
+    Ok(repeated)
+}
+
+async fn make_indexes(pool: &Pool, statements: &[String]) -> Result<(), Error> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let mut client = pool.get().await?;
+    Ok(make(&mut client, statements).await?)
+}
+
+async fn make(client: &mut Client, statements: &[String]) -> Result<(), tokio_postgres::Error> {
+    let tx = client.transaction().await?;
+    tx.batch_execute("SET LOCAL maintenance_work_mem = '256MB'")
+        .await?;
+    for statement in statements {
+        tx.batch_execute(statement).await?;
+    }
+    tx.commit().await
+}
+
+fn place(schema: &str, key: &Key) -> String {
+    format!("{schema}.{}", quoted(&key.table))
+}
+
+fn list(columns: &[String]) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+    columns.join(", ")
+}
+
 async fn drop_repeated(
     client: &impl GenericClient,
     place: &str,
     columns: &[String],
 ) -> Result<u64, Error> {
-    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-    let list = columns.join(", ");
+    let list = list(columns);
     let same = columns
         .iter()
+        .map(|column| quoted(column))
         .map(|column| format!("t.{column} = d.{column}"))
         .collect::<Vec<_>>()
         .join(" AND ");

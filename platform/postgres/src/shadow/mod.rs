@@ -31,6 +31,8 @@ pub fn shadow_schema(live: &str, name: &str) -> String {
 pub enum Phase {
     /// Its keys are set aside: rows are added unguarded, at most once each.
     Filling,
+    /// Its keys are being made: nothing is added.
+    Keying,
     /// Its keys are there: rows are guarded as in a live schema.
     Keyed,
     /// It holds what it was to hold.
@@ -41,6 +43,7 @@ impl Phase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Filling => "filling",
+            Self::Keying => "keying",
             Self::Keyed => "keyed",
             Self::Whole => "whole",
         }
@@ -48,6 +51,7 @@ impl Phase {
 
     fn from_str(text: &str) -> Self {
         match text {
+            "keying" => Self::Keying,
             "keyed" => Self::Keyed,
             "whole" => Self::Whole,
             _ => Self::Filling,
@@ -141,6 +145,7 @@ pub async fn begin_shadow(
              -- For a primary key: its table and columns.
              table_name text,
              columns text[],
+             constraint_name text,
              statement text NOT NULL
          );"
     ))

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use domain_kernel::Recorded;
-use platform_log::{Position, Record};
+use platform_log::Record;
 use platform_postgres::tokio_postgres::Transaction;
 use platform_postgres::{Checkpoints, Claimed, Client, use_schema};
 use tokio::sync::mpsc;
@@ -18,8 +18,8 @@ use crate::{Deps, Failure, PgProjection};
 
 /// Records of one topic, decoded and projected.
 struct Chunk<P: PgProjection> {
-    /// What each record says, kept until the changes are written.
-    events: Vec<(Position, Vec<Recorded<P::Event>>)>,
+    /// What was understood, kept until the changes are written.
+    understood: Vec<Record>,
     changes: Vec<P::Change>,
     /// Behind the last record of each partition.
     reached: Vec<(String, i32, i64)>,
@@ -40,8 +40,8 @@ pub(super) struct Filler<'a, P> {
 
 impl<P: PgProjection> Filler<'_, P> {
     /// Reads from where the claims are to `ends` and moves the claims on. One
-    /// task reads and decodes while this one writes; each chunk commits with its
-    /// offsets. Answers how many records were read.
+    /// task reads and another decodes while this one writes; each chunk commits with
+    /// its offsets. Answers how many records were read.
     pub(super) async fn fill(
         &self,
         claims: &mut [Claimed],
@@ -54,11 +54,14 @@ impl<P: PgProjection> Filler<'_, P> {
             return Ok(0);
         }
         let source = Source::new(&self.deps.settings.kafka, &from, ends);
-        let (sender, mut chunks) = mpsc::channel(1);
-        // Dropped with this future, and the reading task with it.
+        let (records_out, records_in) = mpsc::channel(1);
+        let (chunks_out, mut chunks) = mpsc::channel(1);
+        // Dropped with this future, and the tasks with it.
         let mut reading = JoinSet::new();
+        reading.spawn(read(source, records_out));
         let given_up = Arc::clone(&self.given_up);
-        reading.spawn(read(Arc::clone(self.projection), given_up, source, sender));
+        let projection = Arc::clone(self.projection);
+        reading.spawn(prepare_all(projection, given_up, records_in, chunks_out));
         let mut client = self.deps.pool.get().await?;
         let mut records = 0;
         self.progress.tell(stage, 0, total);
@@ -99,7 +102,7 @@ impl<P: PgProjection> Filler<'_, P> {
         match written {
             Ok(()) => {}
             Err(error) if error.is_data_error() || error.is_refusal() => {
-                self.write_apart(client, &upto, &chunk.events).await?;
+                self.write_apart(client, &upto, &chunk.understood).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -136,15 +139,15 @@ impl<P: PgProjection> Filler<'_, P> {
         &self,
         client: &mut Client,
         upto: &[Claimed],
-        records: &[(Position, Vec<Recorded<P::Event>>)],
+        records: &[Record],
     ) -> Result<(), Failure> {
         let mut tx = client.transaction().await?;
         self.begin(&tx, upto).await?;
         let mut waiting = vec![records];
         while let Some(some) = waiting.pop() {
             let mut changes = Vec::new();
-            for (position, events) in some {
-                changes.append(&mut project(&**self.projection, position, events)?);
+            for record in some {
+                changes.append(&mut changes_of(&**self.projection, record).await?);
             }
             if changes.is_empty() {
                 continue;
@@ -158,9 +161,10 @@ impl<P: PgProjection> Filler<'_, P> {
                 Ok(()) => attempt.commit().await?,
                 Err(error) if error.is_data_error() || error.is_refusal() => {
                     attempt.rollback().await?;
-                    if let [(position, _)] = some {
+                    if let [record] = some {
+                        let position = record.position();
                         warn!(projection.name = P::NAME, record.position = ?position, error = %chain(&error), "record is refused");
-                        self.given_up.pass_over(position, error.into()).await?;
+                        self.given_up.pass_over(&position, error.into()).await?;
                     } else {
                         let (earlier, later) = some.split_at(some.len() / 2);
                         waiting.push(later);
@@ -199,15 +203,26 @@ impl<P: PgProjection> Filler<'_, P> {
     }
 }
 
-/// Reads, decodes and projects until the source is read or nobody listens.
-async fn read<P: PgProjection>(
+/// Reads until the source is read or nobody listens.
+async fn read(mut source: Source, records: mpsc::Sender<Result<Vec<Record>, Failure>>) {
+    loop {
+        let next = source.next().await;
+        let last = next.as_ref().map_or(true, Vec::is_empty);
+        if records.send(next).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Decodes and projects what is read, until it ends or nobody listens.
+async fn prepare_all<P: PgProjection>(
     projection: Arc<P>,
     given_up: Arc<GivenUp>,
-    mut source: Source,
+    mut records: mpsc::Receiver<Result<Vec<Record>, Failure>>,
     chunks: mpsc::Sender<Result<Chunk<P>, Failure>>,
 ) {
-    loop {
-        let chunk = match source.next().await {
+    while let Some(read) = records.recv().await {
+        let chunk = match read {
             Ok(records) if records.is_empty() => return,
             Ok(records) => prepare(&*projection, &given_up, records).await,
             Err(failure) => Err(failure),
@@ -227,7 +242,7 @@ async fn prepare<P: PgProjection>(
     // What a redrive names is read at its own place: here it changes nothing.
     let reads_letters = projection.topics().contains(&TOPIC);
     let mut chunk = Chunk {
-        events: Vec::with_capacity(records.len()),
+        understood: Vec::with_capacity(records.len()),
         changes: Vec::with_capacity(records.len()),
         reached: Vec::new(),
         records: records.len() as u64,
@@ -247,34 +262,39 @@ async fn prepare<P: PgProjection>(
         if record.topic == TOPIC && !reads_letters {
             continue;
         }
-        let position = record.position();
         let events = match guarded_async(projection.decode(&record)).await {
             Ok(events) => events,
             Err(failure) => {
-                given_up.pass_over(&position, failure).await?;
+                given_up.pass_over(&record.position(), failure).await?;
                 continue;
             }
         };
-        match project(projection, &position, &events) {
-            Ok(mut changes) => {
-                chunk.changes.append(&mut changes);
-                chunk.events.push((position, events));
-            }
-            Err(_) => continue,
+        if let Ok(mut changes) = project(projection, &record, &events) {
+            chunk.changes.append(&mut changes);
+            chunk.understood.push(record);
         }
     }
     Ok(chunk)
 }
 
+async fn changes_of<P: PgProjection>(
+    projection: &P,
+    record: &Record,
+) -> Result<Vec<P::Change>, Failure> {
+    let events = guarded_async(projection.decode(record)).await?;
+    project(projection, record, &events)
+}
+
 fn project<P: PgProjection>(
     projection: &P,
-    position: &Position,
+    record: &Record,
     events: &[Recorded<P::Event>],
 ) -> Result<Vec<P::Change>, Failure> {
+    let position = record.position();
     guarded(|| {
         events
             .iter()
-            .flat_map(|recorded| projection.project(recorded, position))
+            .flat_map(|recorded| projection.project(recorded, &position))
             .collect()
     })
 }

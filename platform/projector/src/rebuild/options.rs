@@ -81,6 +81,8 @@ pub enum Stage {
     CatchingUp,
     /// Keeps the live runner out and swaps.
     Swapping,
+    /// What was built is served; drops what it replaced.
+    CleaningUp,
 }
 
 impl Stage {
@@ -91,6 +93,7 @@ impl Stage {
             Self::Comparing => "comparing",
             Self::CatchingUp => "catching up",
             Self::Swapping => "swapping",
+            Self::CleaningUp => "cleaning up",
         }
     }
 }

@@ -26,6 +26,8 @@ use crate::error::chain;
 use crate::pg::migrate_projection;
 use crate::{Deps, Error, Failure, PgProjection};
 
+/// How a shadow is filled; one that was begun in another way is begun anew.
+const FILLED: &str = "keys are made side by side";
 /// So few records are left to the last stretch, in which the live runner is kept out.
 const LAST_STRETCH: u64 = 1_000;
 /// A log that grows faster than it is read is not waited for for ever.
@@ -156,10 +158,17 @@ impl<'a, P: PgProjection> Job<'a, P> {
 
     async fn run(mut self) -> Result<Rebuilt, Failure> {
         let ends = self.ends.clone();
-        self.fill(&ends, Stage::Replaying).await?;
         if self.phase == Phase::Filling {
+            self.fill(&ends, Stage::Replaying).await?;
+            let client = self.deps.pool.get().await?;
+            mark_shadow(&**client, &self.schema, Phase::Keying).await?;
+            self.phase = Phase::Keying;
+        }
+        if self.phase == Phase::Keying {
             self.make_keys().await?;
         }
+        // What was appended since somebody else filled it.
+        self.fill(&ends, Stage::Replaying).await?;
         let swaps = self.options.keep_as.is_none();
         let checked = match (self.options.check && swaps, &self.options.until) {
             (false, _) => Checked::Skipped,
@@ -203,11 +212,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
 
     async fn make_keys(&mut self) -> Result<(), Failure> {
         self.options.progress.tell(Stage::Indexing, 0, 0);
-        let made = {
-            let mut client = self.deps.pool.get().await?;
-            restore_keys(&mut client, &self.schema).await
-        };
-        match made {
+        match restore_keys(&self.deps.pool, &self.schema).await {
             Ok(0) => self.phase = Phase::Keyed,
             Ok(repeated) => {
                 info!(
@@ -222,8 +227,6 @@ impl<'a, P: PgProjection> Job<'a, P> {
             Err(error) if error.is_data_error() => {
                 warn!(projection.name = P::NAME, error = %chain(&error), "begins again with the keys in place");
                 self.create(Phase::Keyed).await?;
-                let ends = self.ends.clone();
-                self.fill(&ends, Stage::Replaying).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -342,6 +345,7 @@ impl<'a, P: PgProjection> Job<'a, P> {
         swap_in(&self.deps.pool, &self.schema, &owner, &claims).await?;
         drop(lock);
         let kept_out = begun.elapsed();
+        self.options.progress.tell(Stage::CleaningUp, 0, 0);
         if !drop_retired(&self.deps.pool, &self.live).await? {
             info!(
                 projection.name = P::NAME,
@@ -371,5 +375,6 @@ fn fingerprint<P: PgProjection>(projection: &P) -> String {
         add(table);
     }
     add(projection.digest_query());
+    add(FILLED);
     hex::encode(hash.finalize())
 }
