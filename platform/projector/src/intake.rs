@@ -8,7 +8,7 @@ use platform_postgres::Claimed;
 
 use crate::Failure;
 use crate::dead_letter::{DeadLetters, Taken, Verdict};
-use crate::session::{Halt, Held};
+use crate::session::{Halt, Held, is_of};
 use crate::world::Log;
 
 /// A batch on its way in: what could be decoded, up to the first record of each
@@ -22,11 +22,21 @@ pub(crate) struct Intake<T> {
     held: Vec<Held>,
     /// The first record of a topic partition that has to wait. What comes before
     /// it is handled: the checkpoint will say that it was.
-    pub(crate) cut: Vec<Place>,
+    cut: Vec<Place>,
 }
 
 /// Topic, partition, offset.
-pub(crate) type Place = (String, i32, i64);
+type Place = (String, i32, i64);
+
+/// How many records are read before whatever else is under way has its turn.
+const TURN: usize = 32;
+
+/// Makes of a record what its runner writes.
+pub(crate) trait Reads: Sync {
+    type Read: Send;
+
+    fn read(&self, record: &Record) -> impl Future<Output = Result<Self::Read, Failure>> + Send;
+}
 
 impl<T> Intake<T> {
     pub(crate) fn new(capacity: usize, upto: Vec<Claimed>) -> Self {
@@ -39,15 +49,47 @@ impl<T> Intake<T> {
         }
     }
 
+    /// The same batch goes on: what has to wait because of this part, waits.
+    pub(crate) fn next(&self, capacity: usize, upto: Vec<Claimed>) -> Self {
+        let mut next = Self::new(capacity, upto);
+        next.cut.clone_from(&self.cut);
+        next
+    }
+
+    /// Reads records, but for those that have to wait.
+    pub(crate) async fn read<L: Log>(
+        &mut self,
+        records: Vec<Record>,
+        reader: &impl Reads<Read = T>,
+        dead_letters: &DeadLetters<L>,
+    ) -> Result<(), Halt> {
+        for (index, record) in records.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            if self.is_cut(&record) {
+                continue;
+            }
+            for taken in dead_letters.resolve(record).await? {
+                if self.is_cut(&taken.at) {
+                    break;
+                }
+                match reader.read(taken.record()).await {
+                    Ok(read) => self.items.push((taken, read)),
+                    Err(failure) => {
+                        self.fail(&taken, failure, dead_letters).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the record has to wait, or stands behind one that has to.
     pub(crate) fn is_cut(&self, record: &Record) -> bool {
         self.cut.iter().any(|(topic, partition, offset)| {
             *partition == record.partition && *topic == record.topic && *offset <= record.offset
         })
-    }
-
-    pub(crate) fn take(&mut self, taken: Taken, item: T) {
-        self.items.push((taken, item));
     }
 
     /// Sends a record away that is given up, and answers whether it did; cuts
@@ -80,15 +122,14 @@ impl<T> Intake<T> {
     fn cut(&mut self, record: &Record) {
         let place = (record.topic.clone(), record.partition, record.offset);
         self.cut.push(place);
-        if let Some(claim) = claim_of(&mut self.upto, &record.topic, record.partition) {
+        if let Some(claim) = self.upto.iter_mut().find(|claim| is_of(record, claim)) {
             claim.next_offset = record.offset;
         }
     }
 
     /// Goes on from the part before this one: what had to wait there, waits, and so
-    /// does what stands behind it here. Answers whether that takes anything away.
-    pub(crate) fn follow(&mut self, before: Self) -> bool {
-        let taken = self.items.len();
+    /// does what stands behind it here.
+    pub(crate) fn follow(&mut self, before: Self) {
         self.items.retain(|(taken, _)| !before.is_cut(&taken.at));
         for (topic, partition, offset) in &before.cut {
             if let Some(claim) = claim_of(&mut self.upto, topic, *partition) {
@@ -104,7 +145,6 @@ impl<T> Intake<T> {
         self.held.extend(before.held);
         self.cut.extend(before.cut);
         self.stopped = before.stopped.or_else(|| self.stopped.take());
-        self.items.len() < taken
     }
 
     /// What is committed, once everything before the cuts is; or why the runner
@@ -162,7 +202,7 @@ mod tests {
             offset,
             timestamp_ms: 0,
             key: None,
-            headers: Vec::new(),
+            headers: platform_log::Headers::default(),
             value: None,
         }
     }
@@ -197,13 +237,13 @@ mod tests {
         let mut before: Intake<()> = Intake::new(0, vec![claim(0, 4), claim(1, 5)]);
         before.cut(&record(3));
         let mut next = Intake::new(2, vec![claim(1, 8), claim(2, 9)]);
-        next.take(Taken::itself(record(7)), ());
+        next.items.push((Taken::itself(record(7)), ()));
         let elsewhere = Record {
             partition: 2,
             ..record(8)
         };
-        next.take(Taken::itself(elsewhere), ());
-        assert!(next.follow(before));
+        next.items.push((Taken::itself(elsewhere), ()));
+        next.follow(before);
         let left: Vec<i32> = next
             .items
             .iter()
@@ -218,8 +258,8 @@ mod tests {
     #[test]
     fn a_part_behind_one_that_waits_for_nothing_stays_as_it_is() {
         let mut next = Intake::new(1, Vec::new());
-        next.take(Taken::itself(record(7)), ());
-        assert!(!next.follow(Intake::new(0, Vec::new())));
+        next.items.push((Taken::itself(record(7)), ()));
+        next.follow(Intake::new(0, Vec::new()));
         assert_eq!(next.items.len(), 1);
     }
 }

@@ -15,7 +15,7 @@ use super::{Process, StateOf, intent};
 use crate::dead_letter::{DeadLetters, Taken, with_redrives};
 use crate::error::chain;
 use crate::guard::{Guard, stands};
-use crate::intake::{Intake, guarded_async};
+use crate::intake::{Intake, Reads, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
 use crate::world::{Append, Clock, Log, Real, StateStore, World, settle, within};
 use crate::{Deps, Error, Failure};
@@ -187,15 +187,26 @@ impl<W: World<Store: StateStore>, P: Process> Role for ProcessRole<W, P> {
     }
 }
 
+impl<W: World<Store: StateStore>, P: Process> Reads for ProcessRole<W, P> {
+    /// None where the record is of no interest.
+    type Read = Option<Recorded<P::Input>>;
+
+    async fn read(&self, record: &Record) -> Result<Self::Read, Failure> {
+        guarded_async(self.process.decode(record)).await
+    }
+}
+
 impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
     /// Decides a batch, appends what follows, and commits.
     async fn round(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        let mut intake = self.decode(batch).await?;
+        let mut intake = Intake::new(batch.records.len(), batch.upto);
+        intake.read(batch.records, self, &self.dead_letters).await?;
         let mut states = States::<StateOf<P>>::default();
         self.prefetch(&intake, &mut states).await?;
         let mut decided = Decided::<P>::default();
         let mut last = None;
         for (taken, input) in std::mem::take(&mut intake.items) {
+            let Some(input) = input else { continue };
             if intake.is_cut(&taken.at) {
                 continue;
             }
@@ -223,28 +234,9 @@ impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
         intake.end()
     }
 
-    async fn decode(&self, batch: Batch) -> Result<Intake<Recorded<P::Input>>, Halt> {
-        let mut intake = Intake::new(batch.records.len(), batch.upto);
-        for record in batch.records {
-            if intake.is_cut(&record) {
-                continue;
-            }
-            for taken in self.dead_letters.resolve(record).await? {
-                match guarded_async(self.process.decode(taken.record())).await {
-                    Ok(Some(input)) => intake.take(taken, input),
-                    Ok(None) => {}
-                    Err(failure) => {
-                        intake.fail(&taken, failure, &self.dead_letters).await?;
-                    }
-                }
-            }
-        }
-        Ok(intake)
-    }
-
     async fn prefetch(
         &self,
-        intake: &Intake<Recorded<P::Input>>,
+        intake: &Intake<Option<Recorded<P::Input>>>,
         states: &mut States<StateOf<P>>,
     ) -> Result<(), Halt> {
         let mut by_partition: BTreeMap<i32, Vec<String>> = BTreeMap::new();
@@ -252,7 +244,7 @@ impl<W: World<Store: StateStore>, P: Process> ProcessRole<W, P> {
             by_partition
                 .entry(taken.at.partition)
                 .or_default()
-                .extend(self.process.streams(input));
+                .extend(input.iter().flat_map(|input| self.process.streams(input)));
         }
         for (partition, streams) in by_partition {
             let own = self.own.get(&partition).ok_or(Halt::Fenced)?;

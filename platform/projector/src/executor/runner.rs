@@ -142,10 +142,10 @@ impl<E: Executor> Role for ExecutorRole<E> {
                 continue;
             };
             match guarded_async(self.executor.decode(taken.record())).await {
-                Ok(request) => intake.take(taken, request),
+                Ok(request) => intake.items.push((taken, request)),
                 Err(failure) => {
                     if intake.fail(&taken, failure, &self.dead_letters).await? {
-                        intake.take(taken, None);
+                        intake.items.push((taken, None));
                     }
                 }
             }

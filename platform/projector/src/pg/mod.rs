@@ -30,7 +30,7 @@ pub trait PgProjection: Send + Sync + 'static {
     /// What the topics carry, decoded. An enum over the codecs when there are several.
     type Event: Send + Sync;
     /// One row operation.
-    type Change: Send;
+    type Change: Send + Sync;
 
     /// The topics read, without prefix.
     fn topics(&self) -> Vec<&'static str>;

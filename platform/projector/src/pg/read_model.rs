@@ -10,11 +10,11 @@ use crate::world::{PgStore, Store, WriteError};
 /// A read model as its runner sees it: rows and checkpoint go together into `S`.
 pub(crate) trait ReadModel<S: Store>: Send + Sync + 'static {
     const NAME: &'static str;
-    /// How many records a transaction writes at most. Half as many cost a commit
-    /// more for each half; more hold locks and memory for longer.
-    const PART: usize = 10_000;
+    /// How many records the first transaction of a batch writes at most; each one
+    /// after it writes twice as many.
+    const PART: usize = 5_000;
     type Event: Send + Sync;
-    type Change: Send;
+    type Change: Send + Sync;
 
     fn decode(
         &self,

@@ -2,28 +2,24 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain_kernel::Recorded;
-use futures::future::{OptionFuture, join, try_join_all};
+use futures::future::{OptionFuture, join};
 use platform_log::Record;
 use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
 
 use super::PgProjection;
 use super::read_model::ReadModel;
-use crate::dead_letter::{DeadLetters, Taken, with_redrives};
-use crate::intake::{Intake, Place, guarded, guarded_async};
-use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
-use crate::world::{Clock, Real, World, WriteError, settle, within};
+use crate::dead_letter::{DeadLetters, Taken};
+use crate::intake::{Intake, Reads, guarded, guarded_async};
+use crate::session::{Batch, Halt, Role, Session, SessionOptions, is_of, reaching, run_groups};
+use crate::world::{Clock, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
 
-/// Parts of a batch, at most; a runner that has caught up gets what has come since,
-/// which is little. While one part is written, the next is read.
-const PARTS: usize = 4;
-/// How many records are read before the transaction under way has its turn.
-const TURN: usize = 32;
+/// A batch as large as comes at once makes three parts: one, two and four times the
+/// first. A runner that has caught up gets what has come since, which is little.
+const BATCH: usize = 1 + 2 + 4;
 /// Of a part that is refused so many are tried at once, and then one by one.
 const APART: usize = 100;
-const TICK: Duration = Duration::from_millis(500);
 /// A transaction that takes longer is given up; its connection may be dead.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -36,30 +32,13 @@ pub async fn run_projection<P: PgProjection>(
     deps: Deps,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let topics = projection.topics();
-    let inputs = with_redrives(topics.clone());
-    let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
-        return Ok(());
-    };
-    let world = Real::new(&deps, checkpoints(P::NAME), projection.migrations())?;
+    let (topics, migrations) = (projection.topics(), projection.migrations());
     let projection = Arc::new(projection);
-    let sessions = classes.into_iter().map(|class| {
-        // A class of its own, a run of its own.
-        let world = world
-            .clone()
-            .owned_by(checkpoints(P::NAME))
-            .reporting_to(class.readiness);
-        run_model_in(
-            world,
-            Arc::clone(&projection),
-            class.group,
-            class.topics,
-            &topics,
-            &shutdown,
-        )
-    });
-    try_join_all(sessions).await?;
-    Ok(())
+    let run = |world, group, inputs| {
+        let projection = Arc::clone(&projection);
+        run_model_in(world, projection, group, inputs, &topics, &shutdown)
+    };
+    run_groups(P::NAME, &topics, migrations, &deps, &shutdown, run).await
 }
 
 /// Keeps a read model up to date in any world, as one member of one group that
@@ -72,13 +51,7 @@ pub(crate) async fn run_model_in<W: World, M: ReadModel<W::Store>>(
     topics: &[&'static str],
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let options = SessionOptions {
-        name: M::NAME,
-        group,
-        inputs,
-        own: None,
-        tick: TICK,
-    };
+    let options = SessionOptions::reading(M::NAME, group, inputs);
     let role = ModelRole {
         dead_letters: DeadLetters::new(&world, M::NAME, topics),
         world: world.clone(),
@@ -103,118 +76,15 @@ impl<W: World, M: ReadModel<W::Store>> Role for ModelRole<W, M> {
     }
 
     fn wants(&self) -> usize {
-        PARTS * M::PART
+        BATCH * M::PART
     }
 }
 
-/// A record and its events.
-type Item<E> = (Taken, Vec<Recorded<E>>);
+impl<W: World, M: ReadModel<W::Store>> Reads for ModelRole<W, M> {
+    type Read = Vec<M::Change>;
 
-/// Part of a batch, read and not yet written.
-struct Part<E, C> {
-    intake: Intake<Vec<Recorded<E>>>,
-    changes: Vec<C>,
-}
-
-impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
-    /// Writes a batch in its parts, one after the other, and reads each while the
-    /// one before is written.
-    async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        let mut parts = batch.parts(M::PART).into_iter();
-        let Some(first) = parts.next() else {
-            return Ok(Vec::new());
-        };
-        let mut part = self.read_part(first, Vec::new()).await?;
-        loop {
-            let cut = part.intake.cut.clone();
-            let next = OptionFuture::from(parts.next().map(|next| self.read_part(next, cut)));
-            let (written, next) = join(self.write_part(&mut part), next).await;
-            written?;
-            let Some(next) = next.transpose()? else {
-                return part.intake.end();
-            };
-            part = self.follow(next, part)?;
-        }
-    }
-
-    /// The next part, without what has to wait because of the one before.
-    fn follow(
-        &self,
-        mut next: Part<M::Event, M::Change>,
-        before: Part<M::Event, M::Change>,
-    ) -> Result<Part<M::Event, M::Change>, Halt> {
-        if next.intake.follow(before.intake) {
-            next.changes.clear();
-            for (taken, events) in &next.intake.items {
-                let mut changes = self.project(taken.record(), events)?;
-                next.changes.append(&mut changes);
-            }
-        }
-        Ok(next)
-    }
-
-    /// Decodes and projects what does not stand behind a `cut`.
-    async fn read_part(
-        &self,
-        batch: Batch,
-        cut: Vec<Place>,
-    ) -> Result<Part<M::Event, M::Change>, Halt> {
-        let mut intake = Intake::new(batch.records.len(), batch.upto);
-        intake.cut = cut;
-        let mut changes = Vec::with_capacity(batch.records.len());
-        for (index, record) in batch.records.into_iter().enumerate() {
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            if intake.is_cut(&record) {
-                continue;
-            }
-            for taken in self.dead_letters.resolve(record).await? {
-                if intake.is_cut(&taken.at) {
-                    break;
-                }
-                match self.read(taken.record()).await {
-                    Ok((events, mut more)) => {
-                        changes.append(&mut more);
-                        intake.take(taken, events);
-                    }
-                    Err(failure) => {
-                        intake.fail(&taken, failure, &self.dead_letters).await?;
-                    }
-                }
-            }
-        }
-        Ok(Part { intake, changes })
-    }
-
-    /// Rows and checkpoint of a part, in one transaction.
-    async fn write_part(&self, part: &mut Part<M::Event, M::Change>) -> Result<(), Halt> {
-        let changes = std::mem::take(&mut part.changes);
-        let intake = &mut part.intake;
-        match self.write(changes, &intake.upto).await {
-            Ok(()) => Ok(()),
-            Err(WriteError::Values(_)) if !intake.items.is_empty() => {
-                self.write_apart(intake).await
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The events of a record and what changes because of them.
-    async fn read(
-        &self,
-        record: &Record,
-    ) -> Result<(Vec<Recorded<M::Event>>, Vec<M::Change>), Failure> {
+    async fn read(&self, record: &Record) -> Result<Vec<M::Change>, Failure> {
         let events = guarded_async(self.model.decode(record)).await?;
-        let changes = self.project(record, &events)?;
-        Ok((events, changes))
-    }
-
-    fn project(
-        &self,
-        record: &Record,
-        events: &[Recorded<M::Event>],
-    ) -> Result<Vec<M::Change>, Failure> {
         let position = record.position();
         guarded(|| {
             events
@@ -223,35 +93,85 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
                 .collect()
         })
     }
+}
+
+impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
+    /// Writes a batch in its parts, one after the other, and reads each while the
+    /// one before is written.
+    async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
+        let mut part = Intake::new(0, Vec::new());
+        let mut parts = batch.parts(M::PART).into_iter();
+        if let Some(first) = parts.next() {
+            part = self.read_part(first, &part).await?;
+        }
+        loop {
+            let next = parts.next().map(|next| self.read_part(next, &part));
+            let (written, next) = join(self.write_part(&mut part), OptionFuture::from(next)).await;
+            written?;
+            let Some(mut next) = next.transpose()? else {
+                return part.end();
+            };
+            next.follow(part);
+            part = next;
+        }
+    }
+
+    /// Decodes and projects what need not wait because of the parts `before`.
+    fn read_part<'a>(
+        &'a self,
+        batch: Batch,
+        before: &Intake<Vec<M::Change>>,
+    ) -> impl Future<Output = Result<Intake<Vec<M::Change>>, Halt>> + use<'a, W, M> {
+        let mut part = before.next(batch.records.len(), batch.upto);
+        async move {
+            part.read(batch.records, self, &self.dead_letters).await?;
+            Ok(part)
+        }
+    }
+
+    /// Rows and checkpoint of a part, in one transaction.
+    async fn write_part(&self, part: &mut Intake<Vec<M::Change>>) -> Result<(), Halt> {
+        let changes = part
+            .items
+            .iter_mut()
+            .flat_map(|(_, changes)| std::mem::take(changes));
+        let changes = changes.collect();
+        match self.write(changes, &part.upto).await {
+            Ok(()) => Ok(()),
+            Err(WriteError::Values(_)) if !part.items.is_empty() => self.write_apart(part).await,
+            Err(error) => Err(error.into()),
+        }
+    }
 
     /// Something in the part is refused: finds out whose, and lets the others pass.
-    async fn write_apart(&self, intake: &mut Intake<Vec<Recorded<M::Event>>>) -> Result<(), Halt> {
-        let items = std::mem::take(&mut intake.items);
+    async fn write_apart(&self, part: &mut Intake<Vec<M::Change>>) -> Result<(), Halt> {
+        let items = std::mem::take(&mut part.items);
+        let items: Vec<Taken> = items.into_iter().map(|(taken, _)| taken).collect();
         for from in (0..items.len()).step_by(APART) {
             let some = from..items.len().min(from + APART);
-            match self.write_some(&items, some.clone(), intake).await {
+            match self.write_some(&items, some.clone(), part).await {
                 Ok(()) => {}
-                Err(WriteError::Values(_)) => self.write_one_by_one(&items, some, intake).await?,
+                Err(WriteError::Values(_)) => self.write_one_by_one(&items, some, part).await?,
                 Err(error) => return Err(error.into()),
             }
         }
         // The last records of a partition may have been poison already when decoded.
-        Ok(self.write(Vec::new(), &intake.upto).await?)
+        Ok(self.write(Vec::new(), &part.upto).await?)
     }
 
     async fn write_one_by_one(
         &self,
-        items: &[Item<M::Event>],
+        items: &[Taken],
         some: Range<usize>,
-        intake: &mut Intake<Vec<Recorded<M::Event>>>,
+        part: &mut Intake<Vec<M::Change>>,
     ) -> Result<(), Halt> {
         for at in some {
-            match self.write_some(items, at..at + 1, intake).await {
+            match self.write_some(items, at..at + 1, part).await {
                 Ok(()) => {}
                 Err(WriteError::Values(failure)) => {
                     let item = &items[at];
-                    if intake.fail(&item.0, failure, &self.dead_letters).await? {
-                        let upto = behind(&[item], items.get(at + 1), &intake.upto);
+                    if part.fail(item, failure, &self.dead_letters).await? {
+                        let upto = behind(&[item], items.get(at + 1), &part.upto);
                         self.write(Vec::new(), &upto).await?;
                     }
                 }
@@ -261,25 +181,25 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
         Ok(())
     }
 
-    /// Writes some of the items, without those that have to wait.
+    /// Writes some of the items, read once more, without those that have to wait.
     async fn write_some(
         &self,
-        items: &[Item<M::Event>],
+        items: &[Taken],
         some: Range<usize>,
-        intake: &Intake<Vec<Recorded<M::Event>>>,
+        part: &Intake<Vec<M::Change>>,
     ) -> Result<(), WriteError> {
         let next = items.get(some.end);
-        let mut some: Vec<&Item<M::Event>> = items[some].iter().collect();
-        some.retain(|(taken, _)| !intake.is_cut(&taken.at));
+        let mut some: Vec<&Taken> = items[some].iter().collect();
+        some.retain(|taken| !part.is_cut(&taken.at));
         if some.is_empty() {
             return Ok(());
         }
         let mut changes = Vec::new();
-        for (taken, events) in &some {
-            let mut more = self.project(taken.record(), events).map_err(Halt::from)?;
+        for taken in &some {
+            let mut more = self.read(taken.record()).await.map_err(Halt::from)?;
             changes.append(&mut more);
         }
-        let upto = behind(&some, next, &intake.upto);
+        let upto = behind(&some, next, &part.upto);
         self.write(changes, &upto).await
     }
 
@@ -302,16 +222,10 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
 /// The claims that these items move, behind the last of each. A redrive and the
 /// record it names may both be handled: where the next item has the place of the
 /// last one, that place is not done with.
-fn behind<E>(items: &[&Item<E>], next: Option<&Item<E>>, upto: &[Claimed]) -> Vec<Claimed> {
-    let claims = upto.iter().filter_map(|claim| {
-        let (last, _) = items.iter().rev().find(|(taken, _)| {
-            taken.at.partition == claim.partition && taken.at.topic == claim.topic
-        })?;
-        let is_done = next.is_none_or(|(next, _)| next.at.position() != last.at.position());
-        Some(Claimed {
-            next_offset: last.at.offset + i64::from(is_done),
-            ..claim.clone()
-        })
-    });
-    claims.collect()
+fn behind(items: &[&Taken], next: Option<&Taken>, upto: &[Claimed]) -> Vec<Claimed> {
+    reaching(upto, |claim| {
+        let last = items.iter().rfind(|taken| is_of(&taken.at, claim))?;
+        let is_done = next.is_none_or(|next| next.at.position() != last.at.position());
+        Some(last.at.offset + i64::from(is_done))
+    })
 }

@@ -5,6 +5,7 @@ mod held;
 mod join;
 mod lag;
 mod owned;
+mod reading;
 mod repair;
 mod run;
 
@@ -25,6 +26,7 @@ pub(crate) use classes::classes;
 pub(crate) use held::Held;
 pub(crate) use join::{checkpoints, group};
 pub(crate) use owned::Owned;
+pub(crate) use reading::run_groups;
 pub(crate) use repair::repair;
 
 /// Why a runner lets go of its partitions, to claim them again after a while.
@@ -186,29 +188,46 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// The batch in parts of so many records, in their order.
-    pub(crate) fn parts(self, size: usize) -> Vec<Self> {
-        let mut parts = Vec::with_capacity(self.records.len().div_ceil(size.max(1)));
+    /// The batch in parts, in their order, of which the first has so many records
+    /// and each one after it twice as many.
+    pub(crate) fn parts(self, first: usize) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let mut size = first.max(1);
         let mut records = self.records.into_iter().peekable();
         while records.peek().is_some() {
-            let part: Vec<Record> = records.by_ref().take(size.max(1)).collect();
-            let upto = self.upto.iter().filter_map(|claim| {
-                let mut of_claim = part.iter().rev();
-                let last = of_claim.find(|record| {
-                    record.partition == claim.partition && record.topic == claim.topic
-                })?;
-                Some(Claimed {
-                    next_offset: last.offset + 1,
-                    ..claim.clone()
-                })
+            let part: Vec<Record> = records.by_ref().take(size).collect();
+            let upto = reaching(&self.upto, |claim| {
+                let last = part.iter().rfind(|record| is_of(record, claim))?;
+                Some(last.offset + 1)
             });
             parts.push(Self {
-                upto: upto.collect(),
                 records: part,
+                upto,
             });
+            size = size.saturating_mul(2);
         }
         parts
     }
+}
+
+/// The claims among `claims` that come as far as `next_offset` says; those that it
+/// says nothing of are left out.
+pub(crate) fn reaching(
+    claims: &[Claimed],
+    next_offset: impl Fn(&Claimed) -> Option<i64>,
+) -> Vec<Claimed> {
+    let reached = claims.iter().filter_map(|claim| {
+        Some(Claimed {
+            next_offset: next_offset(claim)?,
+            ..claim.clone()
+        })
+    });
+    reached.collect()
+}
+
+/// Whether a record stands in the partition of a claim.
+pub(crate) fn is_of(record: &Record, claim: &Claimed) -> bool {
+    record.partition == claim.partition && record.topic == claim.topic
 }
 
 /// What differs between the runners.
@@ -263,7 +282,7 @@ mod tests {
             offset,
             timestamp_ms: 0,
             key: None,
-            headers: Vec::new(),
+            headers: platform_log::Headers::default(),
             value: None,
         };
         let claim = |partition, next_offset| Claimed {
@@ -272,11 +291,22 @@ mod tests {
             next_offset,
             generation: 1,
         };
+        let records = [(1, 5), (1, 6), (2, 9), (1, 7), (2, 10), (1, 8)];
         let batch = Batch {
-            records: vec![record(1, 5), record(1, 6), record(2, 9), record(1, 7)],
-            upto: vec![claim(1, 8), claim(2, 10)],
+            records: records.map(|(at, offset)| record(at, offset)).to_vec(),
+            upto: vec![claim(1, 9), claim(2, 11)],
         };
-        let upto: Vec<Vec<Claimed>> = batch.parts(2).into_iter().map(|part| part.upto).collect();
-        assert_eq!(upto, [vec![claim(1, 7)], vec![claim(1, 8), claim(2, 10)]]);
+        let parts = batch.parts(1);
+        let sizes: Vec<usize> = parts.iter().map(|part| part.records.len()).collect();
+        assert_eq!(sizes, [1, 2, 3]);
+        let upto: Vec<Vec<Claimed>> = parts.into_iter().map(|part| part.upto).collect();
+        assert_eq!(
+            upto,
+            [
+                vec![claim(1, 6)],
+                vec![claim(1, 7), claim(2, 10)],
+                vec![claim(1, 9), claim(2, 11)]
+            ]
+        );
     }
 }

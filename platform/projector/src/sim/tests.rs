@@ -108,7 +108,7 @@ fn without_notes_of_decisions_it_breaks() {
 
 #[test]
 fn with_several_events_of_a_stream_on_their_way_it_breaks() {
-    is_missed(Guard::OneAtATime);
+    is_missed_from(3_500, Guard::OneAtATime);
 }
 
 #[test]

@@ -1,22 +1,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::try_join_all;
 use platform_log::Record;
 use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
 
 use super::StoreProjection;
-use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
+use crate::dead_letter::{self, DeadLetters, Taken};
 use crate::guard::{Guard, stands};
-use crate::intake::{Intake, guarded, guarded_async};
-use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, classes};
-use crate::world::{Clock, Log, Real, Store, World};
+use crate::intake::{Intake, Reads, guarded, guarded_async};
+use crate::session::{Batch, Halt, Role, Session, SessionOptions, run_groups};
+use crate::world::{Clock, Log, Store, World};
 use crate::{Deps, Error, Failure};
-
-const TICK: Duration = Duration::from_millis(500);
 
 /// Keeps a read model outside Postgres up to date until `shutdown`.
 ///
@@ -28,28 +24,12 @@ pub async fn run_store_projection<P: StoreProjection>(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let topics = projection.topics();
-    let inputs = with_redrives(topics.clone());
-    let Some(classes) = classes(P::NAME, &inputs, &deps, &shutdown).await? else {
-        return Ok(());
-    };
-    let world = Real::new(&deps, checkpoints(P::NAME), Vec::new())?;
     let projection = Arc::new(projection);
-    let sessions = classes.into_iter().map(|class| {
-        let world = world
-            .clone()
-            .owned_by(checkpoints(P::NAME))
-            .reporting_to(class.readiness);
-        run_store_in(
-            world,
-            Arc::clone(&projection),
-            class.group,
-            class.topics,
-            &topics,
-            &shutdown,
-        )
-    });
-    try_join_all(sessions).await?;
-    Ok(())
+    let run = |world, group, inputs| {
+        let projection = Arc::clone(&projection);
+        run_store_in(world, projection, group, inputs, &topics, &shutdown)
+    };
+    run_groups(P::NAME, &topics, Vec::new(), &deps, &shutdown, run).await
 }
 
 /// Keeps a read model up to date in any world, as one member of one group that
@@ -62,13 +42,7 @@ pub(crate) async fn run_store_in<W: World, P: StoreProjection>(
     topics: &[&'static str],
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let options = SessionOptions {
-        name: P::NAME,
-        group,
-        inputs,
-        own: None,
-        tick: TICK,
-    };
+    let options = SessionOptions::reading(P::NAME, group, inputs);
     let role = StoreRole {
         dead_letters: DeadLetters::new(&world, P::NAME, topics),
         projection,
@@ -173,24 +147,20 @@ impl<W: World, P: StoreProjection> Role for StoreRole<W, P> {
     }
 }
 
+impl<W: World, P: StoreProjection> Reads for StoreRole<W, P> {
+    type Read = Vec<P::Change>;
+
+    async fn read(&self, record: &Record) -> Result<Vec<P::Change>, Failure> {
+        changes_of(&*self.projection, record).await
+    }
+}
+
 impl<W: World, P: StoreProjection> StoreRole<W, P> {
     /// Decodes, projects and applies a batch, partition by partition.
     async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
         let (projection, dead_letters) = (&*self.projection, &self.dead_letters);
-        let mut intake: Intake<Vec<P::Change>> = Intake::new(batch.records.len(), batch.upto);
-        for record in batch.records {
-            if intake.is_cut(&record) {
-                continue;
-            }
-            for taken in dead_letters.resolve(record).await? {
-                match changes_of(projection, taken.record()).await {
-                    Ok(changes) => intake.take(taken, changes),
-                    Err(failure) => {
-                        intake.fail(&taken, failure, dead_letters).await?;
-                    }
-                }
-            }
-        }
+        let mut intake = Intake::new(batch.records.len(), batch.upto);
+        intake.read(batch.records, self, dead_letters).await?;
         let mut by_partition: BTreeMap<i32, Share<P>> = BTreeMap::new();
         for (taken, changes) in intake.items.drain(..) {
             by_partition
