@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::SinkExt;
+use futures::future::join;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Error, Transaction};
@@ -88,8 +89,11 @@ impl<R: Sync> Table<R> {
         if rows.len() < WORTH_COPYING {
             return self.insert(tx, rows).await;
         }
-        tx.batch_execute("SAVEPOINT mesh_copy").await?;
-        match self.copy(tx, rows).await {
+        // The one goes out behind the other without waiting for it.
+        let marking = tx.batch_execute("SAVEPOINT mesh_copy");
+        let (marked, copied) = join(marking, self.copy(tx, rows)).await;
+        marked?;
+        match copied {
             Ok(()) => tx.batch_execute("RELEASE mesh_copy").await,
             // Refused for a row that is there, or one that could not be put into
             // the format: the other way in takes the one, and names the other.

@@ -80,7 +80,7 @@ pub fn project(recorded: &Recorded<Event>, _position: &Position) -> Vec<Change> 
             object: storable(&event.object),
             id_property: storable(&event.id_property),
             external_id: storable(&event.external_id),
-            properties: event.properties.to_string(),
+            properties: event.properties.as_str().to_owned(),
             deadline: timestamptz(event.deadline.as_micros()),
         }),
         Event::Request(EffectRequest::Cancelled(event)) => Change::Cancelled(CancellationRow {

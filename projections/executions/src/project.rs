@@ -86,7 +86,7 @@ pub fn project(recorded: &Recorded<Event>, _position: &Position) -> Vec<Change> 
             compensation: event.compensation,
             agent_id: storable(&event.agent_id),
             tool: storable(&event.tool),
-            arguments: event.arguments.to_string(),
+            arguments: event.arguments.as_str().to_owned(),
             space: storable(event.space.as_str()),
             subject: storable(&event.subject),
             deadline: timestamptz(event.deadline.as_micros()),
@@ -110,7 +110,7 @@ pub fn project(recorded: &Recorded<Event>, _position: &Position) -> Vec<Change> 
         Event::Answer(ExecutionEvent::Succeeded(event)) => Change::Ended(EndingRow {
             key: key(meta, event.execution_id.as_uuid()),
             succeeded: true,
-            output: Some(event.output.to_string()),
+            output: Some(event.output.as_str().to_owned()),
             model: Some(storable(&event.model)),
             code: None,
             reason: None,

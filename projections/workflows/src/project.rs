@@ -21,7 +21,8 @@ pub(crate) struct RunPatch {
     pub(crate) correlation: Uuid,
     pub(crate) version: i64,
     pub(crate) status: &'static str,
-    pub(crate) started: Option<Started>,
+    /// Apart, as one event in ten has it.
+    pub(crate) started: Option<Box<Started>>,
     pub(crate) failed_step: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) changed_at: SystemTime,
@@ -78,7 +79,7 @@ pub fn project(recorded: &Recorded<WorkflowEvent>, _position: &Position) -> Vec<
     let change = match &recorded.event {
         WorkflowEvent::Started(event) => Change {
             run: RunPatch {
-                started: Some(started(event, at)),
+                started: Some(Box::new(started(event, at))),
                 ..run(&event.workflow_id, "running")
             },
             steps: pending(event),
@@ -95,7 +96,7 @@ pub fn project(recorded: &Recorded<WorkflowEvent>, _position: &Position) -> Vec<
         WorkflowEvent::StepSucceeded(event) => Change {
             run: run(&event.workflow_id, "running"),
             steps: vec![StepPatch {
-                output: Some(event.output.to_string()),
+                output: Some(event.output.as_str().to_owned()),
                 ended_at: Some(at),
                 ..step(
                     &event.step,
