@@ -20,11 +20,11 @@ use crate::fixtures;
 use crate::harness::{Goal, Row, in_turns, timed};
 use crate::rows::pgbench;
 
-/// As many as a runner writes in a transaction when it is behind, how many of those
-/// it reads at once, and how many events it projects before the transaction under
-/// way has its turn.
-const PART: usize = 10_000;
-const PARTS: usize = 4;
+/// How many events a runner that is behind takes at once, how many of them its first
+/// transaction writes, each one after it twice as many, and how many it projects
+/// before the transaction under way has its turn.
+const BATCH: usize = 7 * FIRST;
+const FIRST: usize = 5_000;
 const TURN: usize = 32;
 
 /// A projection with its tables, and tables of the same form that `COPY` fills.
@@ -84,18 +84,19 @@ impl<'a, P: PgProjection> Side<'a, P> {
     /// rows with the checkpoint, part by part, projecting one while Postgres writes
     /// the one before.
     async fn project(&self, events: &[At<P::Event>], with_offset: bool) -> anyhow::Result<()> {
-        for batch in events.chunks(PARTS * PART) {
-            let mut parts = batch.chunks(PART);
-            let Some(mut part) = parts.next() else {
-                continue;
-            };
+        for batch in events.chunks(BATCH) {
+            let (mut part, mut rest) = batch.split_at(FIRST.min(batch.len()));
             let mut changes = self.changes(part).await;
             loop {
-                let next = parts.next();
+                let next = rest
+                    .split_off(..rest.len().min(2 * part.len()))
+                    .unwrap_or_default();
                 let writing = self.write(changes, self.upto(part), with_offset);
-                let (written, ready) = join(writing, self.changes(next.unwrap_or_default())).await;
+                let (written, ready) = join(writing, self.changes(next)).await;
                 written?;
-                let Some(next) = next else { break };
+                if next.is_empty() {
+                    break;
+                }
                 (part, changes) = (next, ready);
             }
         }
@@ -268,7 +269,7 @@ pub(crate) async fn append_only(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         ensure!(copied == count, "the peer has {copied} rows of {count}");
         found.push(Row::new(
             "G2a",
-            "append-only projection with its offset, in transactions of 10,000 ÷ one COPY in one transaction",
+            "append-only projection with its offset, in transactions of 5,000 to 20,000 ÷ one COPY in one transaction",
             Goal::AtLeast(0.75),
             &pairs,
             format!("{count} events, {count} rows; a repeat leaves the digest as it is"),
@@ -459,7 +460,7 @@ async fn checked_versions<P: PgProjection>(
 
 /// G2c: the ten events of each run come together, and are folded to five rows.
 pub(crate) async fn folding(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let runs = bench.size.pick(500, 4_000, 20_000);
+    let runs = bench.size.pick(500, 14_000, 20_000);
     let bed = bench.servers.bed("fold").await?;
     let side = Side::new(
         &bed,
