@@ -200,7 +200,7 @@ fn headers(record: &Record) -> OwnedHeaders {
     record.headers.iter().fold(empty, |headers, (key, value)| {
         headers.insert(Header {
             key,
-            value: Some(&value[..]),
+            value: Some(value),
         })
     })
 }
