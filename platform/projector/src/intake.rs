@@ -15,6 +15,7 @@ use crate::world::Log;
 /// topic partition that cannot be handled for now.
 pub(crate) struct Intake<T> {
     pub(crate) items: Vec<(Taken, T)>,
+    /// How far it comes; of the parts before it too, once it follows them.
     pub(crate) upto: Vec<Claimed>,
     /// Why the batch was cut short; the runner halts after handling the rest.
     stopped: Option<Failure>,

@@ -140,7 +140,7 @@ async fn read_set_aside(
 /// Makes the keys and indexes of a shadow that was filled without them: those of the
 /// keys on one connection, the plain ones on another. Of rows with one key the one
 /// that came first stays, as a guard would have had it. Answers how many others there
-/// were. Begun again, it goes on with what is missing; nothing may be written
+/// were to this call. Begun again, it goes on with what is missing; nothing may be written
 /// meanwhile.
 ///
 /// # Errors
@@ -148,11 +148,13 @@ async fn read_set_aside(
 /// ([`Error::is_data_error`]): such a shadow is filled with its keys in place.
 pub async fn restore_keys(pool: &Pool, schema: &str) -> Result<u64, Error> {
     let name = quoted(schema);
+    // The first of them leaves the pool, where there may be one place only.
+    let mut beside = pool.get_detached().await?;
     let mut client = pool.get().await?;
     let (keys, indexes) = read_set_aside(&**client, schema).await?;
     let (repeated, made) = join(
         make_keys(&mut client, &name, &keys),
-        make_indexes(pool, &indexes),
+        make(&mut beside, &indexes),
     )
     .await;
     let repeated = repeated?;
@@ -203,15 +205,10 @@ async fn make_keys(
     Ok(repeated)
 }
 
-async fn make_indexes(pool: &Pool, statements: &[String]) -> Result<(), Error> {
-    if statements.is_empty() {
-        return Ok(());
-    }
-    let mut client = pool.get().await?;
-    Ok(make(&mut client, statements).await?)
-}
-
-async fn make(client: &mut Client, statements: &[String]) -> Result<(), tokio_postgres::Error> {
+async fn make(
+    client: &mut tokio_postgres::Client,
+    statements: &[String],
+) -> Result<(), tokio_postgres::Error> {
     let tx = client.transaction().await?;
     tx.batch_execute("SET LOCAL maintenance_work_mem = '256MB'")
         .await?;

@@ -107,7 +107,8 @@ impl<L: Log> DeadLetters<L> {
             Failure::Transient(_) => return Ok(Verdict::Wait(failure)),
             Failure::Poison(_) => self.tries().count(&taken.at) + 1,
             Failure::Suspect(_) => {
-                let (attempts, tried_for) = self.tries().note(&taken.at, (self.ticks)());
+                let kept = tries::kept(self.policy());
+                let (attempts, tried_for) = self.tries().note(&taken.at, (self.ticks)(), kept);
                 let pause = self.pause(attempts);
                 let patience = tries::patience(self.policy(), &failure);
                 if attempts < self.attempts() || tried_for < patience {
@@ -119,6 +120,7 @@ impl<L: Log> DeadLetters<L> {
             }
         };
         self.bury(taken.record(), &failure, attempts).await?;
+        self.tries().forget(&taken.at);
         Ok(Verdict::Buried)
     }
 

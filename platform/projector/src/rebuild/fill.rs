@@ -141,13 +141,19 @@ impl<P: PgProjection> Filler<'_, P> {
         upto: &[Claimed],
         records: &[Record],
     ) -> Result<(), Failure> {
+        // Before the transaction: decoding may have to ask for a schema.
+        let mut understood = Vec::with_capacity(records.len());
+        for record in records {
+            let events = guarded_async(self.projection.decode(record)).await?;
+            understood.push((record, events));
+        }
         let mut tx = client.transaction().await?;
         self.begin(&tx, upto).await?;
-        let mut waiting = vec![records];
+        let mut waiting = vec![understood.as_slice()];
         while let Some(some) = waiting.pop() {
             let mut changes = Vec::new();
-            for record in some {
-                changes.append(&mut changes_of(&**self.projection, record).await?);
+            for (record, events) in some {
+                changes.append(&mut project(&**self.projection, record, events)?);
             }
             if changes.is_empty() {
                 continue;
@@ -161,7 +167,7 @@ impl<P: PgProjection> Filler<'_, P> {
                 Ok(()) => attempt.commit().await?,
                 Err(error) if error.is_data_error() || error.is_refusal() => {
                     attempt.rollback().await?;
-                    if let [record] = some {
+                    if let [(record, _)] = some {
                         let position = record.position();
                         warn!(projection.name = P::NAME, record.position = ?position, error = %chain(&error), "record is refused");
                         self.given_up.pass_over(&position, error.into()).await?;
@@ -275,14 +281,6 @@ async fn prepare<P: PgProjection>(
         }
     }
     Ok(chunk)
-}
-
-async fn changes_of<P: PgProjection>(
-    projection: &P,
-    record: &Record,
-) -> Result<Vec<P::Change>, Failure> {
-    let events = guarded_async(projection.decode(record)).await?;
-    project(projection, record, &events)
 }
 
 fn project<P: PgProjection>(

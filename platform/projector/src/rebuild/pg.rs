@@ -167,7 +167,8 @@ impl<'a, P: PgProjection> Job<'a, P> {
         if self.phase == Phase::Keying {
             self.make_keys().await?;
         }
-        // What was appended since somebody else filled it.
+        // What was appended since somebody else filled it, or all of it once more, with
+        // the keys in place.
         self.fill(&ends, Stage::Replaying).await?;
         let swaps = self.options.keep_as.is_none();
         let checked = match (self.options.check && swaps, &self.options.until) {
