@@ -1,24 +1,18 @@
 use std::collections::HashMap;
 
-use futures::future::{join, try_join};
+use futures::future::try_join;
 use platform_postgres::{
-    Table, WORTH_COPYING, or_null,
+    Table, column, or_null,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 use uuid::Uuid;
 
 use crate::{
-    fold::{Folded, by_run, fold, id},
+    fold::fold,
     project::{Change, RunPatch, StepPatch},
 };
 
 const KNOWN: &str = "SELECT workflow_id, version FROM run WHERE workflow_id = ANY($1::uuid[])";
-
-/// So many runs are written first, and each time twice as many: Postgres is to have
-/// something to do early.
-const FIRST: usize = WORTH_COPYING;
-/// How many runs are folded before what is being written has its turn.
-const TURN: usize = 16;
 
 /// A step and the run it belongs to.
 type Step = (Uuid, StepPatch);
@@ -105,76 +99,37 @@ const STEP: Table<Step> = Table {
 
 /// Brings the touched runs and steps to where the batch leaves them. One owner
 /// writes a run, so that nothing moves between reading the versions and writing.
-/// While Postgres writes some runs, the next are folded.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
-    let runs = by_run(changes);
-    let known = known_versions(tx, &runs).await?;
-    let mut rest = runs.into_iter();
-    let mut at_once = FIRST;
-    let mut rows = Rows::of(rest.by_ref().take(at_once), &known).await;
-    while !rows.is_empty() || rest.len() > 0 {
-        at_once *= 2;
-        let next = Rows::of(rest.by_ref().take(at_once), &known);
-        let (written, next) = join(rows.write(tx), next).await;
-        written?;
-        rows = next;
+    if changes.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Rows of some runs and of their steps, apart as they are there already or not.
-#[derive(Default)]
-struct Rows {
-    runs: Vec<RunPatch>,
-    steps: Vec<Step>,
-    new_runs: Vec<RunPatch>,
-    new_steps: Vec<Step>,
-}
-
-impl Rows {
-    async fn of(runs: impl Iterator<Item = Vec<Change>>, known: &HashMap<Uuid, i64>) -> Self {
-        let mut rows = Self::default();
-        for (index, run) in runs.enumerate() {
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let stored = id(&run).and_then(|id| known.get(&id).copied());
-            if let Some(folded) = fold(run, stored) {
-                rows.add(folded);
-            }
-        }
-        rows
-    }
-
-    fn add(&mut self, folded: Folded) {
+    let known = known_versions(tx, &changes).await?;
+    let (mut runs, mut steps) = (Vec::new(), Vec::new());
+    let (mut new_runs, mut new_steps) = (Vec::new(), Vec::new());
+    for folded in fold(changes, &known) {
         let (runs, steps) = if folded.is_known {
-            (&mut self.runs, &mut self.steps)
+            (&mut runs, &mut steps)
         } else {
-            (&mut self.new_runs, &mut self.new_steps)
+            (&mut new_runs, &mut new_steps)
         };
         let id = folded.run.workflow_id;
         runs.push(folded.run);
         steps.extend(folded.steps.into_iter().map(|step| (id, step)));
     }
-
-    fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.new_runs.is_empty()
-    }
-
-    async fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        RUN.append(tx, &self.new_runs).await?;
-        STEP.append(tx, &self.new_steps).await?;
-        // Side by side: the second is written down while Postgres executes the first.
-        try_join(RUN.insert(tx, &self.runs), STEP.insert(tx, &self.steps)).await?;
-        Ok(())
-    }
+    RUN.append(tx, &new_runs).await?;
+    STEP.append(tx, &new_steps).await?;
+    // Side by side: the second is written down while Postgres executes the first.
+    try_join(RUN.insert(tx, &runs), STEP.insert(tx, &steps)).await?;
+    Ok(())
 }
 
 async fn known_versions(
     tx: &Transaction<'_>,
-    runs: &[Vec<Change>],
+    changes: &[Change],
 ) -> Result<HashMap<Uuid, i64>, Error> {
-    let ids: Vec<Uuid> = runs.iter().filter_map(|run| id(run)).collect();
+    let mut ids = column(changes, |change| change.run.workflow_id);
+    ids.sort_unstable();
+    ids.dedup();
     tx.query(KNOWN, &[&ids])
         .await?
         .iter()

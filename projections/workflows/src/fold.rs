@@ -15,41 +15,27 @@ pub(crate) struct Folded {
     pub(crate) is_known: bool,
 }
 
-/// The changes of each run, in log order; the runs by their ids.
-pub(crate) fn by_run(changes: Vec<Change>) -> Vec<Vec<Change>> {
+/// Folds the changes in log order, into one for each run, by their ids. `known`
+/// are the versions that are stored: what is at or below is a repeat and changes
+/// nothing, whatever it says.
+pub(crate) fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Folded> {
     let mut places: HashMap<Uuid, usize> = HashMap::new();
-    let mut runs: Vec<Vec<Change>> = Vec::new();
-    for change in changes {
-        let place = *places.entry(change.run.workflow_id).or_insert(runs.len());
-        match runs.get_mut(place) {
-            Some(run) => run.push(change),
-            None => runs.push(vec![change]),
-        }
-    }
-    runs.sort_unstable_by_key(|run| id(run));
-    runs
-}
-
-/// The run that these are changes of.
-pub(crate) fn id(run: &[Change]) -> Option<Uuid> {
-    run.first().map(|change| change.run.workflow_id)
-}
-
-/// Folds the changes of one run, if there are any. `stored` is the version that is
-/// stored: what is at or below is a repeat and changes nothing, whatever it says.
-pub(crate) fn fold(run: Vec<Change>, stored: Option<i64>) -> Option<Folded> {
-    let mut folded: Option<Folded> = None;
-    for Change { run, steps } in run {
-        let Some(earlier) = &mut folded else {
-            folded = stored
-                .is_none_or(|version| version < run.version)
-                .then_some(Folded {
+    let mut folded: Vec<Folded> = Vec::new();
+    for Change { run, steps } in changes {
+        let id = run.workflow_id;
+        let Some(place) = places.get(&id) else {
+            let stored = known.get(&id);
+            if stored.is_none_or(|version| *version < run.version) {
+                places.insert(id, folded.len());
+                folded.push(Folded {
                     run,
                     steps,
                     is_known: stored.is_some(),
                 });
+            }
             continue;
         };
+        let earlier = &mut folded[*place];
         if run.version <= earlier.run.version {
             continue;
         }
@@ -62,6 +48,7 @@ pub(crate) fn fold(run: Vec<Change>, stored: Option<i64>) -> Option<Folded> {
             }
         }
     }
+    folded.sort_unstable_by_key(|folded| folded.run.workflow_id);
     folded
 }
 
@@ -104,7 +91,7 @@ mod tests {
     use super::*;
     use crate::project::project;
 
-    fn workflow() -> WorkflowId {
+    fn id() -> WorkflowId {
         WorkflowId::derive(&["w"])
     }
 
@@ -115,7 +102,7 @@ mod tests {
                 tenant: TenantId::new("acme"),
                 correlation: CorrelationId::of_delivery("zapier", "msg_1"),
                 causation: None,
-                stream: workflow().to_string(),
+                stream: id().to_string(),
                 version,
                 at: Timestamp::from_micros(i64::try_from(version).unwrap()),
                 source: "/agentmesh/workflow".to_owned(),
@@ -135,7 +122,7 @@ mod tests {
     fn story() -> Vec<Change> {
         let failed = |reason: &str| {
             WorkflowEvent::StepFailed(StepFailed {
-                workflow_id: workflow(),
+                workflow_id: id(),
                 step: "crm".to_owned(),
                 code: "rejected".to_owned(),
                 reason: reason.to_owned(),
@@ -146,7 +133,7 @@ mod tests {
             at(
                 3,
                 WorkflowEvent::StepSucceeded(StepSucceeded {
-                    workflow_id: workflow(),
+                    workflow_id: id(),
                     step: "triage".to_owned(),
                     output: Json::from_text("{}"),
                     skipped: false,
@@ -158,14 +145,14 @@ mod tests {
             at(
                 7,
                 WorkflowEvent::StepCompensated(StepCompensated {
-                    workflow_id: workflow(),
+                    workflow_id: id(),
                     step: "triage".to_owned(),
                 }),
             ),
             at(
                 8,
                 WorkflowEvent::Compensated(WorkflowCompensated {
-                    workflow_id: workflow(),
+                    workflow_id: id(),
                     failed_step: "crm".to_owned(),
                     reason: "400".to_owned(),
                 }),
@@ -179,7 +166,10 @@ mod tests {
 
     #[test]
     fn a_run_is_one_row_and_each_step_is_one() {
-        let folded = &fold(story(), None).unwrap();
+        let folded = fold(story(), &HashMap::new());
+        let [folded] = folded.as_slice() else {
+            panic!("{folded:?}");
+        };
         let run = &folded.run;
         assert_eq!((run.status, run.version), ("compensated", 8));
         assert_eq!(run.failed_step.as_deref(), Some("crm"));
@@ -194,20 +184,11 @@ mod tests {
 
     #[test]
     fn what_is_stored_already_changes_nothing() {
-        assert_eq!(fold(story(), Some(8)), None);
-        let folded = fold(story(), Some(7)).unwrap();
-        assert!(folded.is_known && folded.steps.is_empty());
-    }
-
-    #[test]
-    fn each_run_has_its_changes_in_log_order() {
-        let mut other = story();
-        for change in &mut other {
-            change.run.workflow_id = Uuid::nil();
-        }
-        let mixed = story().into_iter().zip(other.clone());
-        let runs = by_run(mixed.flat_map(|(one, other)| [one, other]).collect());
-        assert_eq!(runs, [other, story()]);
-        assert_eq!(by_run(Vec::new()), Vec::<Vec<Change>>::new());
+        let known = HashMap::from([(id().as_uuid(), 8)]);
+        assert_eq!(fold(story(), &known), []);
+        let known = HashMap::from([(id().as_uuid(), 7)]);
+        let folded = fold(story(), &known);
+        assert_eq!(folded.len(), 1);
+        assert!(folded[0].is_known && folded[0].steps.is_empty());
     }
 }
