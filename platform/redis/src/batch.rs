@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use fred::{
+    clients::Pipeline,
     interfaces::{KeysInterface, SortedSetsInterface, TransactionInterface},
     types::Value,
 };
 
 use crate::{Redis, client::expiration};
 
-/// Writes that are done together.
+/// Writes that are sent together.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     writes: Vec<Write>,
@@ -106,17 +107,34 @@ impl Batch {
             return Ok(());
         }
         let transaction = redis.bounded().multi();
+        self.queue(redis, &transaction).await?;
+        transaction.exec::<Value>(true).await.map(drop)
+    }
+
+    pub(crate) async fn run_each(self, redis: &Redis) -> Result<(), fred::error::Error> {
+        let pipeline = Pipeline::from(redis.bounded());
+        self.queue(redis, &pipeline).await?;
+        let answers = pipeline.try_all::<Value>().await;
+        answers.into_iter().try_for_each(|answer| answer.map(drop))
+    }
+
+    /// Hands the writes to a client that keeps them until it is told to send them.
+    async fn queue<C: KeysInterface + SortedSetsInterface>(
+        self,
+        redis: &Redis,
+        client: &C,
+    ) -> Result<(), fred::error::Error> {
         for write in self.writes {
             match write {
                 Write::Set { name, value, ttl } => {
                     let key = redis.key(&name);
                     let value = value.as_slice();
-                    transaction
+                    client
                         .set::<Value, _, _>(key, value, ttl.map(expiration), None, false)
                         .await?;
                 }
                 Write::Delete { name } => {
-                    transaction.unlink::<Value, _>(redis.key(&name)).await?;
+                    client.unlink::<Value, _>(redis.key(&name)).await?;
                 }
                 Write::SortedAdd {
                     name,
@@ -124,23 +142,23 @@ impl Batch {
                     member,
                 } => {
                     let member = (score, member.as_slice());
-                    transaction
+                    client
                         .zadd::<Value, _, _>(redis.key(&name), None, None, false, false, member)
                         .await?;
                 }
                 Write::SortedKeepLast { name, count } => {
-                    transaction
+                    client
                         .zremrangebyrank::<Value, _>(redis.key(&name), 0, -count - 1)
                         .await?;
                 }
                 Write::Expire { name, ttl } => {
                     let millis = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-                    transaction
+                    client
                         .pexpire::<Value, _>(redis.key(&name), millis, None)
                         .await?;
                 }
             }
         }
-        transaction.exec::<Value>(true).await.map(drop)
+        Ok(())
     }
 }

@@ -278,6 +278,18 @@ impl Redis {
         observed("exec", answer)
     }
 
+    /// Does each write of a batch by itself, in their order: one round trip for
+    /// all of them, and no other call on the connection waits for their answers,
+    /// as it would for a transaction. For writes that do not need each other: some
+    /// may be done and others not, and others' writes may come in between.
+    ///
+    /// # Errors
+    /// When the server is away or too slow, or with the first write that was
+    /// refused. Those before and behind it may have been done all the same.
+    pub async fn run_each(&self, batch: Batch) -> Result<(), Error> {
+        observed("pipeline", batch.run_each(self).await)
+    }
+
     /// Runs a script atomically. `names` are keys, prefixed here.
     ///
     /// # Errors
@@ -372,10 +384,13 @@ mod tests {
         let script = Script::new("return 1");
         let evaluated = redis.eval::<i64>(&script, &names, Vec::new()).await;
         let set = redis.set_nx_all(&names, b"x", DEADLINE).await;
-        for error in [evaluated.map(drop), set.map(drop)] {
+        let mut batch = Batch::new();
+        batch.set("a", b"x", None).delete("b");
+        let each = redis.run_each(batch).await;
+        for error in [evaluated.map(drop), set.map(drop), each] {
             let error = error.expect_err("nobody there");
             assert!(error.is_transient(), "{error:?}");
         }
-        assert!(begun.elapsed() < DEADLINE * 3);
+        assert!(begun.elapsed() < DEADLINE * 4);
     }
 }

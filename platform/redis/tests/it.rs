@@ -77,3 +77,56 @@ async fn keys_are_prefixed_and_writes_are_done_together() {
     let names = redis.scan("").await.unwrap();
     assert_eq!(redis.delete(&names).await.unwrap(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_of_a_batch_may_be_done_each_by_itself() {
+    let bed = TestBed::new("redis").await.unwrap();
+    let redis = Redis::connect(&bed.settings.redis).await.unwrap();
+    redis.run_each(Batch::new()).await.unwrap();
+
+    // Be it one or many.
+    let mut batch = Batch::new();
+    batch.set("one", "1", None);
+    redis.run_each(batch).await.unwrap();
+    assert_eq!(redis.get("one").await.unwrap().unwrap(), b"1");
+    let mut batch = Batch::new();
+    for i in 0..300 {
+        batch.set(format!("many{i}"), i.to_string(), None);
+    }
+    let short = Some(Duration::from_millis(50));
+    batch
+        .delete("many0")
+        .set("many1", b"\xff\x00".to_vec(), None)
+        .set("short", "s", short)
+        .sorted_add("list", 1.0, "a")
+        .sorted_add("list", 2.0, "b")
+        .sorted_keep_last("list", 1)
+        .expire("list", Duration::from_secs(60));
+    redis.run_each(batch).await.unwrap();
+    let names = ["many0", "many1", "many299"].map(ToOwned::to_owned);
+    let values = redis.get_many(&names).await.unwrap();
+    assert_eq!(
+        values,
+        [None, Some(b"\xff\x00".to_vec()), Some(b"299".to_vec())]
+    );
+    assert_eq!(redis.sorted_last("list", 9).await.unwrap(), [b"b"]);
+    eventually(Duration::from_secs(10), || async {
+        redis.get("short").await.unwrap().is_none()
+    })
+    .await
+    .unwrap();
+
+    // One that is refused is told, and keeps none of the others from being done.
+    let mut batch = Batch::new();
+    batch
+        .set("before", "b", None)
+        .sorted_add("one", 1.0, "no list")
+        .set("behind", "b", None);
+    let refused = redis.run_each(batch).await.unwrap_err();
+    assert!(!refused.is_transient(), "{refused:?}");
+    for name in ["before", "behind"] {
+        assert!(redis.get(name).await.unwrap().is_some(), "{name}");
+    }
+    let names = redis.scan("").await.unwrap();
+    redis.delete(&names).await.unwrap();
+}

@@ -155,7 +155,8 @@ impl Writing {
                 }
             }
         }
-        if let Err(error) = self.redis.run(batch).await {
+        // None needs another, and claims on the connection must not wait for them.
+        if let Err(error) = self.redis.run_each(batch).await {
             metrics::idempotency_store_away("redis");
             debug!(error = %error, "answers not remembered in redis");
         }
