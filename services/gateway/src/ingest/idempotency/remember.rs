@@ -4,8 +4,9 @@ use platform_postgres::Pool;
 use platform_redis::{Batch, Redis};
 use projections_deliveries::Delivery;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::claim::{Unavailable, key};
 use super::gather::{Asking, Gather, gather};
@@ -86,6 +87,9 @@ impl Remembering {
     }
 
     /// Works until `shutdown`, and then off what is still waiting.
+    ///
+    /// # Panics
+    /// When one of the three does.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Self {
             redis,
@@ -96,26 +100,40 @@ impl Remembering {
             marking,
             looking_up,
         } = self;
+        let writing = Writing {
+            redis: redis.clone(),
+            receiver: writing,
+        };
         let marking = marking.run(
             shutdown.clone(),
-            |ids| mark(redis.clone(), ids, in_flight_ttl),
+            move |ids| mark(redis.clone(), ids, in_flight_ttl),
             // Its request went away before it knew that the marker is its own.
-            |id, marked| {
+            move |id, marked| {
                 if marked.is_ok_and(|before| before.is_empty()) {
                     writes.push(Write::Forget { key: key(id) });
                 }
             },
         );
-        let looking_up = looking_up.run(
-            shutdown.clone(),
-            |ids| accepted(pool.clone(), ids),
-            |_, _| {},
-        );
-        let writing = Writing {
-            redis: redis.clone(),
-            receiver: writing,
-        };
-        tokio::join!(writing.run(shutdown.clone()), marking, looking_up);
+        let looking_up =
+            looking_up.run(shutdown, move |ids| accepted(pool.clone(), ids), |_, _| {});
+        let asked = CancellationToken::new();
+        // A task each, or what wakes one would have all of them polled.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(marking);
+        tasks.spawn(looking_up);
+        tasks.spawn(writing.run(asked.clone()));
+        while let Some(ended) = tasks.join_next().await {
+            match ended.map_err(JoinError::try_into_panic) {
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                Err(Err(error)) => warn!(error = %error, "a task of the answers did not end well"),
+                Ok(()) => {}
+            }
+            // Marking may have something forgotten to its end, so writing, which
+            // cannot end before it, ends last.
+            if tasks.len() == 1 {
+                asked.cancel();
+            }
+        }
     }
 }
 
