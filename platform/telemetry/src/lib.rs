@@ -14,5 +14,5 @@ mod traceparent;
 pub use clock::now;
 pub use error::Error;
 pub use init::{Guard, init};
-pub use prometheus::render_prometheus;
+pub use prometheus::{install_recorder, render_prometheus};
 pub use traceparent::{current_traceparent, span_link, span_with_parent, valid_traceparent};

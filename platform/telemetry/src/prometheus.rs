@@ -30,6 +30,12 @@ pub fn render_prometheus() -> String {
     handle().render()
 }
 
+/// Sees to it that this process counts. Whoever keeps the handle of a metric calls
+/// this before it is made: one that is made sooner counts nothing for ever.
+pub fn install_recorder() {
+    handle();
+}
+
 /// Installs the recorder once for the whole process.
 pub(crate) fn handle() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
@@ -86,5 +92,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("telemetry_test_total 2"), "{text}");
+    }
+
+    #[test]
+    fn a_handle_that_is_kept_counts() {
+        install_recorder();
+        let kept = metrics::counter!("telemetry_kept_total", "label" => "value");
+        kept.increment(1);
+        kept.increment(1);
+        let text = render_prometheus();
+        assert!(
+            text.contains("telemetry_kept_total{label=\"value\"} 2"),
+            "{text}"
+        );
     }
 }

@@ -1,12 +1,39 @@
 //! What the gateway measures. No ids in labels: strangers choose those.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use ::metrics::{counter, histogram};
+use ::metrics::{Counter, Histogram, counter, histogram};
+use platform_telemetry::install_recorder;
+
+// What every accepted delivery counts is looked up once.
+static ACCEPTED: LazyLock<Counter> = LazyLock::new(|| {
+    install_recorder();
+    counter!("agentmesh_gateway_deliveries_total", "outcome" => "accepted")
+});
+static ALLOWED: LazyLock<Counter> = LazyLock::new(|| {
+    install_recorder();
+    counter!("agentmesh_gateway_policy_decisions_total", "outcome" => "allow")
+});
+static POLICY_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    install_recorder();
+    histogram!("agentmesh_gateway_policy_seconds")
+});
+static CLAIM_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    install_recorder();
+    histogram!("agentmesh_gateway_stage_seconds", "stage" => "claim")
+});
+static APPEND_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    install_recorder();
+    histogram!("agentmesh_gateway_stage_seconds", "stage" => "append")
+});
 
 /// One answer to `POST /hooks/{source_id}`, by how it ended.
 pub(crate) fn answered(outcome: &'static str) {
-    counter!("agentmesh_gateway_deliveries_total", "outcome" => outcome).increment(1);
+    match outcome {
+        "accepted" => ACCEPTED.increment(1),
+        _ => counter!("agentmesh_gateway_deliveries_total", "outcome" => outcome).increment(1),
+    }
 }
 
 pub(crate) fn signature_failure(reason: &'static str) {
@@ -33,8 +60,13 @@ pub(crate) fn idempotency_store_away(store: &'static str) {
 }
 
 pub(crate) fn policy_decided(outcome: &'static str, took: Duration) {
-    counter!("agentmesh_gateway_policy_decisions_total", "outcome" => outcome).increment(1);
-    histogram!("agentmesh_gateway_policy_seconds").record(took.as_secs_f64());
+    match outcome {
+        "allow" => ALLOWED.increment(1),
+        _ => {
+            counter!("agentmesh_gateway_policy_decisions_total", "outcome" => outcome).increment(1);
+        }
+    }
+    POLICY_SECONDS.record(took.as_secs_f64());
 }
 
 /// A request turned away because a limit was reached, by the policy.
@@ -53,9 +85,14 @@ pub(crate) fn shed(reason: &'static str) {
     counter!("agentmesh_gateway_shed_total", "reason" => reason).increment(1);
 }
 
-/// One stage of the way of an accepted delivery.
-pub(crate) fn stage(stage: &'static str, took: Duration) {
-    histogram!("agentmesh_gateway_stage_seconds", "stage" => stage).record(took.as_secs_f64());
+/// How long it took until it was known whether an accepted delivery is the first.
+pub(crate) fn claimed(took: Duration) {
+    CLAIM_SECONDS.record(took.as_secs_f64());
+}
+
+/// How long it took until the log had an accepted delivery.
+pub(crate) fn appended(took: Duration) {
+    APPEND_SECONDS.record(took.as_secs_f64());
 }
 
 /// A refusal that was not recorded because too many came at once.

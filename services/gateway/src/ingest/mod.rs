@@ -176,7 +176,7 @@ async fn handle(
             ));
         }
     };
-    metrics::stage("claim", claimed.elapsed());
+    metrics::claimed(claimed.elapsed());
 
     let description = describe(&source.source, authentic.event_type.as_deref(), &parsed);
     let quarantine = quarantine(&source.source, &description, &parsed);
@@ -249,7 +249,7 @@ async fn handle(
         .accepted(&context, decided, delivery)
         .await
         .map_err(|error| not_appended(gateway, error))?;
-    metrics::stage("append", appended.elapsed());
+    metrics::appended(appended.elapsed());
     ticket.answered(&answer);
     match quarantine {
         Some(why) => {
