@@ -19,6 +19,7 @@ mod producer;
 mod reader;
 mod record;
 mod registry;
+mod topics;
 mod wire;
 
 pub use admin::{Admin, TopicSpec};

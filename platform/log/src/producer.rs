@@ -1,7 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Histogram, counter, gauge, histogram};
 use platform_config::Kafka;
 use platform_telemetry::names::metric;
 use rdkafka::ClientContext;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::ack::{Batch, Slot};
 use crate::client::{self, Statistics};
+use crate::topics::Topics;
 use crate::{Error, Outgoing, Position};
 
 /// The largest record there may be; topics are created with the same limit.
@@ -25,6 +26,11 @@ const ROOM: Duration = Duration::from_millis(5);
 
 /// Records under way up to which the next one goes out at once.
 const FEW: i32 = 8;
+
+static APPEND_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    platform_telemetry::install_recorder();
+    histogram!(metric::LOG_APPEND_SECONDS)
+});
 
 type Client = ThreadedProducer<Events>;
 
@@ -37,6 +43,7 @@ pub struct Producer {
 
 struct Shared {
     settings: Kafka,
+    topics: Topics,
     space: Arc<Notify>,
     /// Lets records gather for the linger time: fewer and larger requests, which
     /// is what a loaded broker wants. Each of the two is replaced after a fatal
@@ -66,6 +73,7 @@ impl Producer {
         Ok(Self {
             shared: Arc::new(Shared {
                 settings: settings.clone(),
+                topics: Topics::new(&settings.topic_prefix),
                 space,
                 gathering: Mutex::new(Arc::new(gathering)),
                 hasty: Mutex::new(Arc::new(hasty)),
@@ -223,9 +231,9 @@ impl Producer {
         if let Err(error) = record.check_size() {
             return Err(refused(record, "too_large", error));
         }
-        let topic = format!("{}{}", self.shared.settings.topic_prefix, record.topic);
+        let topic = self.shared.topics.named(record.topic).full_name();
         let mut message: BaseRecord<'_, [u8], [u8], Box<Slot>> =
-            BaseRecord::with_opaque_to(&topic, Box::new(batch.slot(index)))
+            BaseRecord::with_opaque_to(topic, Box::new(batch.slot(index)))
                 .headers(to_driver(record));
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
@@ -280,13 +288,17 @@ impl Producer {
                 });
             }
         };
-        histogram!(metric::LOG_APPEND_SECONDS).record(started.elapsed().as_secs_f64());
+        APPEND_SECONDS.record(started.elapsed().as_secs_f64());
         let mut positions = Vec::with_capacity(records.len());
         for (record, place) in records.iter().zip(places) {
             let Some((partition, offset)) = place else {
                 return Err(Error::Cancelled);
             };
-            counter!(metric::LOG_APPENDED, "topic" => record.topic).increment(1);
+            self.shared
+                .topics
+                .named(record.topic)
+                .appended()
+                .increment(1);
             positions.push(Position {
                 topic: record.topic.to_owned(),
                 partition,
