@@ -16,31 +16,32 @@ pub use self::list::{HeaderName, Headers};
 use crate::MalformedRecord;
 use crate::encoder::CE_TYPE_PREFIX;
 
-const AVRO: &str = "application/avro";
+const SPEC_VERSION: &[u8] = b"1.0";
+const AVRO: &[u8] = b"application/avro";
 
 pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(HeaderName, Bytes)> {
     let mut headers = Vec::with_capacity(14);
-    let mut put = |header: Known, value: String| {
-        headers.push((Cow::Borrowed(header.as_str()), Bytes::from(value)));
+    let mut put = |header: Known, value: Bytes| {
+        headers.push((Cow::Borrowed(header.as_str()), value));
     };
-    put(Known::SPEC_VERSION, "1.0".to_owned());
-    put(Known::ID, meta.id.to_string());
-    put(Known::TYPE, format!("{CE_TYPE_PREFIX}{name}"));
-    put(Known::SOURCE, meta.source.clone());
-    put(Known::TIME, meta.at.to_rfc3339());
-    put(Known::SUBJECT, meta.stream.clone());
-    put(Known::CONTENT_TYPE, AVRO.to_owned());
-    put(Known::TENANT, meta.tenant.as_str().to_owned());
-    put(Known::CORRELATION, meta.correlation.to_string());
+    put(Known::SPEC_VERSION, Bytes::from_static(SPEC_VERSION));
+    put(Known::ID, meta.id.to_string().into());
+    put(Known::TYPE, format!("{CE_TYPE_PREFIX}{name}").into());
+    put(Known::SOURCE, meta.source.clone().into());
+    put(Known::TIME, meta.at.to_rfc3339().into());
+    put(Known::SUBJECT, meta.stream.clone().into());
+    put(Known::CONTENT_TYPE, Bytes::from_static(AVRO));
+    put(Known::TENANT, meta.tenant.as_str().to_owned().into());
+    put(Known::CORRELATION, meta.correlation.to_string().into());
     if let Some(causation) = meta.causation {
-        put(Known::CAUSATION, causation.to_string());
+        put(Known::CAUSATION, causation.to_string().into());
     }
-    put(Known::VERSION, meta.version.to_string());
+    put(Known::VERSION, meta.version.to_string().into());
     if let Some(traceparent) = &meta.traceparent {
-        put(Known::TRACEPARENT, traceparent.clone());
+        put(Known::TRACEPARENT, traceparent.clone().into());
     }
     if let Some(actor) = &meta.actor {
-        put(Known::ACTOR, actor.as_str().to_owned());
+        put(Known::ACTOR, actor.as_str().to_owned().into());
     }
     headers
 }
