@@ -108,6 +108,10 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 pub(crate) struct Statistics {
     pub(crate) msg_cnt: u64,
     pub(crate) msg_size: u64,
+    /// Requests of any kind sent to brokers, since the client began.
+    pub(crate) tx: i64,
+    /// Records sent to brokers, each try, since the client began.
+    pub(crate) txmsgs: i64,
     pub(crate) brokers: HashMap<String, Broker>,
     pub(crate) topics: HashMap<String, Topic>,
 }
@@ -122,7 +126,17 @@ pub(crate) struct Broker {
 #[serde(default)]
 pub(crate) struct Topic {
     pub(crate) topic: String,
+    pub(crate) batchsize: Window,
+    pub(crate) batchcnt: Window,
     pub(crate) partitions: HashMap<String, Partition>,
+}
+
+/// What came since the client last told how it is doing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Window {
+    pub(crate) sum: i64,
+    pub(crate) cnt: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -168,12 +182,17 @@ mod tests {
 
     #[test]
     fn figures_are_found_among_many() {
-        let json = br#"{"name":"x","msg_cnt":3,"msg_size":99,"brokers":{"a":{"state":"UP","rtt":{}}},
-            "topics":{"t":{"topic":"t","age":1,"partitions":{"0":{"partition":0,"consumer_lag":7,"x":[]}}}}}"#;
+        let json = br#"{"name":"x","msg_cnt":3,"msg_size":99,"tx":5,"txmsgs":12,"brokers":{"a":{"state":"UP","rtt":{}}},
+            "topics":{"t":{"topic":"t","age":1,"batchsize":{"min":9,"avg":9,"sum":36,"cnt":4 },
+            "batchcnt": { "avg":3,"sum":12,"p99_99": 0,"cnt":4 },"partitions":{"0":{"partition":0,"consumer_lag":7,"x":[]}}}}}"#;
         let statistics = Statistics::parse(json).unwrap();
         assert_eq!((statistics.msg_cnt, statistics.msg_size), (3, 99));
+        assert_eq!((statistics.tx, statistics.txmsgs), (5, 12));
         assert!(statistics.any_broker_is_up());
-        assert_eq!(statistics.topics["t"].partitions["0"].consumer_lag, 7);
+        let topic = &statistics.topics["t"];
+        assert_eq!(topic.partitions["0"].consumer_lag, 7);
+        assert_eq!((topic.batchcnt.sum, topic.batchcnt.cnt), (12, 4));
+        assert_eq!((topic.batchsize.sum, topic.batchsize.cnt), (36, 4));
         assert!(Statistics::parse(b"not json").is_none());
     }
 }

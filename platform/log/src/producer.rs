@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -386,6 +387,9 @@ fn connect(settings: &Kafka, linger_ms: u32, space: &Arc<Notify>) -> Result<Clie
         );
     let events = Events {
         space: space.clone(),
+        prefix: settings.topic_prefix.clone(),
+        requests: AtomicI64::new(0),
+        records: AtomicI64::new(0),
     };
     config
         .create_with_context(events)
@@ -410,6 +414,44 @@ fn refused(record: &Outgoing, reason: &'static str, error: Error) -> Error {
 /// What the driver tells the producer, on the driver's thread.
 struct Events {
     space: Arc<Notify>,
+    /// Before the name of each topic.
+    prefix: String,
+    /// What was told last of what only grows.
+    requests: AtomicI64,
+    records: AtomicI64,
+}
+
+impl Events {
+    /// Counts what was sent since the last time. Counters, because there are two
+    /// clients to a producer: what they count adds up, an average would not.
+    fn sent(&self, statistics: &Statistics) {
+        let requests = growth(&self.requests, statistics.tx);
+        let records = growth(&self.records, statistics.txmsgs);
+        counter!(metric::LOG_REQUESTS).increment(requests);
+        counter!(metric::LOG_SENT).increment(records);
+        for topic in statistics
+            .topics
+            .values()
+            .filter(|topic| topic.batchcnt.cnt > 0)
+        {
+            let name = topic.topic.strip_prefix(&self.prefix);
+            let name = name.unwrap_or(&topic.topic);
+            for (metric, count) in [
+                (metric::LOG_BATCHES, topic.batchcnt.cnt),
+                (metric::LOG_BATCH_RECORDS, topic.batchcnt.sum),
+                (metric::LOG_BATCH_BYTES, topic.batchsize.sum),
+            ] {
+                let count = u64::try_from(count).unwrap_or(0);
+                counter!(metric, "topic" => name.to_owned()).increment(count);
+            }
+        }
+    }
+}
+
+/// By how much a figure has grown; a broker that is gone takes its own with it.
+fn growth(last: &AtomicI64, now: i64) -> u64 {
+    let before = last.swap(now, Ordering::Relaxed);
+    u64::try_from(now.saturating_sub(before)).unwrap_or(0)
 }
 
 impl ClientContext for Events {
@@ -421,6 +463,7 @@ impl ClientContext for Events {
         if let Some(statistics) = Statistics::parse(json) {
             gauge!(metric::LOG_QUEUE_RECORDS).set(statistics.msg_cnt as f64);
             gauge!(metric::LOG_QUEUE_BYTES).set(statistics.msg_size as f64);
+            self.sent(&statistics);
         }
     }
 
@@ -438,5 +481,17 @@ impl ProducerContext for Events {
             Err((error, _)) => Err(error.clone()),
         });
         self.space.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_grown_is_counted_and_what_has_shrunk_is_not() {
+        let last = AtomicI64::new(0);
+        let grown = [5, 5, 7, 3, 4].map(|now| growth(&last, now));
+        assert_eq!(grown, [5, 0, 2, 0, 1]);
     }
 }

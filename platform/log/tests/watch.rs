@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::{Notes, PATIENCE, TOPIC, bed, noted};
 use platform_log::{GroupConsumer, GroupEvent, GroupOptions, Outgoing, Producer};
+use platform_testkit::eventually;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::time::Instant;
@@ -47,6 +48,26 @@ async fn progress_and_lag_can_be_watched() {
         }
     }
     member.close().await;
+
+    // The producer has told by then, or will soon, how it sent them.
+    for metric in [
+        "agentmesh_log_requests_total ",
+        "agentmesh_log_sent_records_total ",
+        "agentmesh_log_batches_total{topic=\"mesh.notes\"} ",
+        "agentmesh_log_batch_records_total{topic=\"mesh.notes\"} ",
+        "agentmesh_log_batch_bytes_total{topic=\"mesh.notes\"} ",
+    ] {
+        let least = if metric.contains("records") { 10 } else { 1 };
+        eventually(PATIENCE, || async { figure(metric) >= least })
+            .await
+            .unwrap();
+    }
+}
+
+fn figure(metric: &str) -> u64 {
+    let metrics = platform_telemetry::render_prometheus();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
+    line.and_then(|figure| figure.parse().ok()).unwrap_or(0)
 }
 
 fn lag_of_partition_1() -> Option<String> {

@@ -75,6 +75,16 @@ pub mod metric {
     pub const LOG_QUEUE_RECORDS: &str = "agentmesh_log_queue_records";
     /// Gauge: bytes waiting for their acknowledgement.
     pub const LOG_QUEUE_BYTES: &str = "agentmesh_log_queue_bytes";
+    /// Counter: requests of any kind that producers have sent to brokers.
+    pub const LOG_REQUESTS: &str = "agentmesh_log_requests_total";
+    /// Counter: records that producers have sent to brokers, each try.
+    pub const LOG_SENT: &str = "agentmesh_log_sent_records_total";
+    /// Counter; label `topic`: batches sent, each a produce request.
+    pub const LOG_BATCHES: &str = "agentmesh_log_batches_total";
+    /// Counter; label `topic`: records in these batches.
+    pub const LOG_BATCH_RECORDS: &str = "agentmesh_log_batch_records_total";
+    /// Counter; label `topic`: bytes of these batches.
+    pub const LOG_BATCH_BYTES: &str = "agentmesh_log_batch_bytes_total";
     /// Counter; labels `group`, `topic`.
     pub const LOG_CONSUMED: &str = "agentmesh_log_consumed_records_total";
     /// Gauge; labels `group`, `topic`, `partition`.
