@@ -20,7 +20,7 @@ const EVALUATION_LIMIT: Duration = Duration::from_millis(250);
 /// text to parse and analyse; but a package is not a rule.
 const WHOLE: &str = "agentmesh_whole_packages";
 
-/// Modules and data, compiled. Cheap to clone.
+/// Modules and data that compile. Cheap to clone.
 #[derive(Clone)]
 pub struct Bundle {
     inner: Arc<Inner>,
@@ -28,10 +28,21 @@ pub struct Bundle {
 
 struct Inner {
     digest: String,
-    packages: Vec<String>,
+    source: Source,
+    packages: BTreeSet<String>,
     /// The rule of [`WHOLE`] that evaluates a package, by the query for it.
     rules: HashMap<String, String>,
+}
+
+struct Source {
+    modules: Vec<(String, String)>,
+    data: Value,
+}
+
+struct Compiled {
     engine: regorus::Engine,
+    packages: BTreeSet<String>,
+    rules: HashMap<String, String>,
 }
 
 impl std::fmt::Debug for Bundle {
@@ -50,48 +61,16 @@ impl Bundle {
     /// together, or the data is no object.
     pub fn new(modules: Vec<(String, String)>, data: Value) -> Result<Self, Error> {
         let digest = digest(&modules, &data);
-        let mut engine = regorus::Engine::new();
-        // A failing builtin is an error rather than undefined: a `deny` rule
-        // that silently does not fire would let something through.
-        engine.set_strict_builtin_errors(true);
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit: EVALUATION_LIMIT,
-            check_interval: NonZeroU32::MIN.saturating_add(255),
-        });
-
-        let mut names = BTreeSet::new();
-        let mut packages = BTreeSet::new();
-        for (name, text) in modules {
-            if !names.insert(name.clone()) {
-                return Err(Error::DuplicateModule { module: name });
-            }
-            let package = engine
-                .add_policy(name.clone(), text)
-                .map_err(|error| Error::Module {
-                    module: name,
-                    reason: error.to_string(),
-                })?;
-            packages.insert(package);
-        }
-        let rules = rules_for_packages(&mut engine)?;
-        engine
-            .add_data(convert(&data).map_err(|reason| Error::Data { reason })?)
-            .map_err(|error| Error::Data {
-                reason: error.to_string(),
-            })?;
-        // Evaluating anything makes regorus analyse and schedule all modules,
-        // which finds what does not fit together and is then shared by clones.
-        engine
-            .eval_query("true".to_owned(), false)
-            .map_err(|error| Error::Bundle {
-                reason: error.to_string(),
-            })?;
+        let source = Source { modules, data };
+        let Compiled {
+            packages, rules, ..
+        } = source.compile()?;
         Ok(Self {
             inner: Arc::new(Inner {
                 digest,
-                packages: packages.into_iter().collect(),
+                source,
+                packages,
                 rules,
-                engine,
             }),
         })
     }
@@ -116,9 +95,62 @@ impl Bundle {
         self.inner.rules.get(query)
     }
 
-    /// A copy of the prepared engine for one thread.
-    pub(crate) fn engine(&self) -> regorus::Engine {
-        self.inner.engine.clone()
+    /// An engine for one thread. Compiled anew, because the clones of an engine
+    /// share its syntax tree and its data, whose counts of references every
+    /// evaluation changes: cores would wait for one another.
+    ///
+    /// # Errors
+    /// None that [`Bundle::new`] has not found.
+    pub(crate) fn engine(&self) -> Result<regorus::Engine, Error> {
+        Ok(self.inner.source.compile()?.engine)
+    }
+}
+
+impl Source {
+    fn compile(&self) -> Result<Compiled, Error> {
+        let mut engine = regorus::Engine::new();
+        // A failing builtin is an error rather than undefined: a `deny` rule
+        // that silently does not fire would let something through.
+        engine.set_strict_builtin_errors(true);
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit: EVALUATION_LIMIT,
+            check_interval: NonZeroU32::MIN.saturating_add(255),
+        });
+
+        let mut names = BTreeSet::new();
+        let mut packages = BTreeSet::new();
+        for (name, text) in &self.modules {
+            if !names.insert(name) {
+                return Err(Error::DuplicateModule {
+                    module: name.clone(),
+                });
+            }
+            let package = engine
+                .add_policy(name.clone(), text.clone())
+                .map_err(|error| Error::Module {
+                    module: name.clone(),
+                    reason: error.to_string(),
+                })?;
+            packages.insert(package);
+        }
+        let rules = rules_for_packages(&mut engine)?;
+        engine
+            .add_data(convert(&self.data).map_err(|reason| Error::Data { reason })?)
+            .map_err(|error| Error::Data {
+                reason: error.to_string(),
+            })?;
+        // Evaluating anything makes regorus analyse and schedule all modules,
+        // which finds what does not fit together.
+        engine
+            .eval_query("true".to_owned(), false)
+            .map_err(|error| Error::Bundle {
+                reason: error.to_string(),
+            })?;
+        Ok(Compiled {
+            engine,
+            packages,
+            rules,
+        })
     }
 }
 

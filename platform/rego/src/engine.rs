@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,15 +11,21 @@ use crate::{Bundle, Error};
 /// The engine and its version, as recorded with each decision.
 pub const ENGINE: &str = "regorus 0.14.1";
 
-/// How many bundles one thread keeps ready. Beyond that it starts afresh, which
-/// costs a clone a bundle and nothing else.
+/// How many bundles one thread keeps ready. One more takes the place of another,
+/// which is compiled again when it is asked.
 const READY_BUNDLES: usize = 64;
 
 thread_local! {
-    static READY: RefCell<HashMap<String, regorus::Engine>> = RefCell::new(HashMap::new());
+    static READY: RefCell<HashMap<String, Ready>> = RefCell::new(HashMap::new());
 }
 
-/// Evaluates questions. Each thread works on its own copy of a bundle, so that
+/// A bundle of one thread.
+struct Ready {
+    pristine: regorus::Engine,
+    engine: regorus::Engine,
+}
+
+/// Evaluates questions. Each thread compiles its own copy of a bundle, so that
 /// threads do not wait for one another.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Engine;
@@ -47,30 +54,23 @@ impl Engine {
             });
         }
         let input = convert(input).map_err(|reason| Error::Input { reason })?;
-        let value = READY
-            .with_borrow_mut(|ready| {
-                if ready.len() >= READY_BUNDLES && !ready.contains_key(bundle.digest()) {
-                    ready.clear();
+        let value = READY.with_borrow_mut(|ready| {
+            let Ready { pristine, engine } = prepared(ready, bundle)?;
+            engine.set_input(input);
+            let value = match bundle.rule(&query) {
+                Some(rule) => engine.eval_rule(rule.clone()),
+                None => engine.eval_query(query, false).map(only_value),
+            };
+            // What was asked does not outlive the answer, nor does a failure.
+            engine.set_input(regorus::Value::Undefined);
+            value.map_err(|error| {
+                engine.clone_from(pristine);
+                Error::Evaluation {
+                    path: path.to_owned(),
+                    reason: error.to_string(),
                 }
-                let engine = ready
-                    .entry(bundle.digest().to_owned())
-                    .or_insert_with(|| bundle.engine());
-                engine.set_input(input);
-                let value = match bundle.rule(&query) {
-                    Some(rule) => engine.eval_rule(rule.clone()),
-                    None => engine.eval_query(query, false).map(only_value),
-                };
-                // What was asked does not outlive the answer.
-                engine.set_input(regorus::Value::Undefined);
-                if value.is_err() {
-                    ready.remove(bundle.digest());
-                }
-                value
             })
-            .map_err(|error| Error::Evaluation {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            })?;
+        })?;
         let value = (value != regorus::Value::Undefined).then_some(value);
         let result = value
             .map(serde_json::to_value)
@@ -83,6 +83,27 @@ impl Engine {
             result,
             duration: started.elapsed(),
         })
+    }
+}
+
+/// The copy of this thread.
+fn prepared<'a>(
+    ready: &'a mut HashMap<String, Ready>,
+    bundle: &Bundle,
+) -> Result<&'a mut Ready, Error> {
+    if ready.len() >= READY_BUNDLES
+        && !ready.contains_key(bundle.digest())
+        && let Some(other) = ready.keys().next().cloned()
+    {
+        ready.remove(&other);
+    }
+    match ready.entry(bundle.digest().to_owned()) {
+        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Vacant(entry) => {
+            let pristine = bundle.engine()?;
+            let engine = pristine.clone();
+            Ok(entry.insert(Ready { pristine, engine }))
+        }
     }
 }
 
