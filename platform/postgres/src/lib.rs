@@ -24,6 +24,6 @@ pub use shadow::{
     Listed, Phase, RETIRED, ShadowState, begin_shadow, drop_retired, list_shadows, mark_shadow,
     restore_keys, shadow_schema, shadow_state, swap_in,
 };
-pub use table::{Column, Table, WORTH_COPYING, or_null};
+pub use table::{Column, OnConflict, Table, WORTH_COPYING, or_null};
 pub use tokio_postgres;
 pub use value::{column, micros, storable, timestamptz};

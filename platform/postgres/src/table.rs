@@ -1,6 +1,7 @@
 //! Rows into a table, whose columns are said once for every way in.
 
 use std::error::Error as StdError;
+use std::iter::zip;
 use std::pin::pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -39,9 +40,24 @@ pub type Column<R> = (
 pub struct Table<R: 'static> {
     pub name: &'static str,
     pub columns: &'static [Column<R>],
-    /// What `ON CONFLICT` does about a row that is there already. The row that
-    /// is there is called `known`, the one that comes `excluded`.
-    pub on_conflict: &'static str,
+    pub on_conflict: OnConflict,
+}
+
+/// What is done about a row that is there already.
+#[derive(Debug)]
+pub enum OnConflict {
+    Nothing,
+    Update {
+        /// The columns by which a row is there: those of a unique index.
+        keys: &'static [&'static str],
+        /// Columns that take the value that comes.
+        set: &'static [&'static str],
+        /// Columns that take the value that comes unless that is null.
+        set_if_given: &'static [&'static str],
+        /// What must hold of the row that is there, `known`, and the one that
+        /// comes, `excluded`; `true` where nothing.
+        only_if: &'static str,
+    },
 }
 
 impl<R: Sync> Table<R> {
@@ -50,33 +66,63 @@ impl<R: Sync> Table<R> {
     /// # Errors
     /// When Postgres fails or refuses a value.
     pub async fn insert(&self, tx: &Transaction<'_>, rows: &[R]) -> Result<(), Error> {
-        if rows.is_empty() {
-            return Ok(());
+        let given = self.given(rows);
+        let statement = self.insert_statement(&given);
+        self.execute(tx, &statement, &given, rows).await?;
+        Ok(())
+    }
+
+    /// Changes those of `rows` that are there, as `on_conflict` says, and says how
+    /// many it changed. Inserting them does the same, but it locks each row, and
+    /// looks at it, before it changes it. No key may come twice.
+    ///
+    /// # Errors
+    /// When Postgres fails or refuses a value.
+    pub async fn update(&self, tx: &Transaction<'_>, rows: &[R]) -> Result<u64, Error> {
+        let given = self.given(rows);
+        match self.update_statement(&given) {
+            Some(statement) => self.execute(tx, &statement, &given, rows).await,
+            None => Ok(0),
         }
-        let columns: Vec<Vec<Value<'_>>> = self
-            .columns
+    }
+
+    /// Which columns a row has a value for. Of a wide table of which a little is
+    /// changed most have none; these are not sent.
+    fn given(&self, rows: &[R]) -> Vec<bool> {
+        self.columns
             .iter()
+            .map(|column| rows.iter().any(|row| has_value(column, row)))
+            .collect()
+    }
+
+    /// Executes a statement whose parameters are the given columns, an array each.
+    async fn execute(
+        &self,
+        tx: &Transaction<'_>,
+        statement: &str,
+        given: &[bool],
+        rows: &[R],
+    ) -> Result<u64, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let columns = || zip(self.columns, given).filter_map(|(it, given)| given.then_some(it));
+        let values: Vec<Vec<Value<'_>>> = columns()
             .map(|(_, _, value)| rows.iter().map(|row| Value(value(row))).collect())
             .collect();
-        let types: Option<Vec<Type>> = self
-            .columns
-            .iter()
-            .map(|(_, kind, _)| array_of(kind))
-            .collect();
-        let statement = self.insert_statement();
-        let values = columns.iter().map(|column| column as &(dyn ToSql + Sync));
+        let types: Option<Vec<Type>> = columns().map(|(_, kind, _)| array_of(kind)).collect();
+        let values = values.iter().map(|column| column as &(dyn ToSql + Sync));
         match types {
             // Without a round trip to be told the types.
             Some(types) => {
                 let typed: Vec<_> = values.zip(types).collect();
-                tx.execute_typed(&statement, &typed).await?;
+                tx.execute_typed(statement, &typed).await
             }
             None => {
                 let values: Vec<_> = values.collect();
-                tx.execute(&statement, &values).await?;
+                tx.execute(statement, &values).await
             }
         }
-        Ok(())
     }
 
     /// Adds `rows`, few or many: many are copied, unless one of them is there
@@ -155,19 +201,82 @@ impl<R: Sync> Table<R> {
         Ok(())
     }
 
-    fn insert_statement(&self) -> String {
-        let arrays: Vec<String> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, (_, kind, _))| format!("${}::{}[]", index + 1, kind.name()))
+    fn insert_statement(&self, given: &[bool]) -> String {
+        let selected: Vec<String> = zip(self.columns, given)
+            .map(|((name, kind, _), given)| match given {
+                true => (*name).to_owned(),
+                false => format!("NULL::{}", kind.name()),
+            })
             .collect();
+        let conflict = match &self.on_conflict {
+            OnConflict::Nothing => "DO NOTHING".to_owned(),
+            OnConflict::Update { keys, only_if, .. } => format!(
+                "({}) DO UPDATE SET {} WHERE {only_if}",
+                keys.join(", "),
+                self.changes(given)
+            ),
+        };
         format!(
-            "INSERT INTO {} AS known ({}) SELECT * FROM unnest({}) ON CONFLICT {}",
+            "INSERT INTO {} AS known ({}) SELECT {} FROM {} ON CONFLICT {conflict}",
             self.name,
             self.names(),
+            selected.join(", "),
+            self.coming(given),
+        )
+    }
+
+    fn update_statement(&self, given: &[bool]) -> Option<String> {
+        let OnConflict::Update { keys, only_if, .. } = &self.on_conflict else {
+            return None;
+        };
+        let same: Vec<String> = keys
+            .iter()
+            .map(|key| format!("known.{key} = excluded.{key}"))
+            .collect();
+        Some(format!(
+            "UPDATE {} AS known SET {} FROM {} WHERE {} AND {only_if}",
+            self.name,
+            self.changes(given),
+            self.coming(given),
+            same.join(" AND "),
+        ))
+    }
+
+    /// What comes after `SET`, without the columns that keep what they have.
+    fn changes(&self, given: &[bool]) -> String {
+        let OnConflict::Update {
+            set, set_if_given, ..
+        } = &self.on_conflict
+        else {
+            return String::new();
+        };
+        let changes: Vec<String> = zip(self.columns, given)
+            .filter_map(|((name, _, _), given)| {
+                let (set, set_if_given) = (set.contains(name), set_if_given.contains(name));
+                match given {
+                    true if set => Some(format!("{name} = excluded.{name}")),
+                    true if set_if_given => {
+                        Some(format!("{name} = coalesce(excluded.{name}, known.{name})"))
+                    }
+                    false if set => Some(format!("{name} = NULL")),
+                    _ => None,
+                }
+            })
+            .collect();
+        changes.join(", ")
+    }
+
+    /// The parameters as rows.
+    fn coming(&self, given: &[bool]) -> String {
+        let (mut arrays, mut names) = (Vec::new(), Vec::new());
+        for ((name, kind, _), _) in zip(self.columns, given).filter(|(_, given)| **given) {
+            names.push(*name);
+            arrays.push(format!("${}::{}[]", names.len(), kind.name()));
+        }
+        format!(
+            "unnest({}) AS excluded ({})",
             arrays.join(", "),
-            self.on_conflict,
+            names.join(", ")
         )
     }
 
@@ -183,6 +292,13 @@ impl<R: Sync> Table<R> {
         let names: Vec<&str> = self.columns.iter().map(|(name, _, _)| *name).collect();
         names.join(", ")
     }
+}
+
+/// Whether a row has a value there. One that cannot be written counts as one, so that
+/// whoever writes it says why.
+fn has_value<R>((_, kind, value): &Column<R>, row: &R) -> bool {
+    let written = value(row).to_sql_checked(kind, &mut BytesMut::new());
+    !matches!(written, Ok(IsNull::Yes))
 }
 
 /// The type of an array of values of this type, of the types that tables have.
@@ -249,20 +365,76 @@ mod tests {
                 or_null(row.name.as_ref(), |name| name)
             }),
         ],
-        on_conflict: "DO NOTHING",
+        on_conflict: OnConflict::Nothing,
     };
 
     #[test]
     fn both_ways_in_name_the_same_columns() {
         assert_eq!(
-            PAIRS.insert_statement(),
-            "INSERT INTO pair AS known (id, name) SELECT * FROM unnest($1::int8[], $2::text[]) \
+            PAIRS.insert_statement(&[true, true]),
+            "INSERT INTO pair AS known (id, name) \
+             SELECT id, name FROM unnest($1::int8[], $2::text[]) AS excluded (id, name) \
+             ON CONFLICT DO NOTHING"
+        );
+        assert_eq!(
+            PAIRS.insert_statement(&[false, true]),
+            "INSERT INTO pair AS known (id, name) \
+             SELECT NULL::int8, name FROM unnest($1::text[]) AS excluded (name) \
              ON CONFLICT DO NOTHING"
         );
         assert_eq!(
             PAIRS.copy_statement(),
             "COPY pair (id, name) FROM STDIN (FORMAT binary)"
         );
+    }
+
+    #[test]
+    fn a_row_that_is_there_keeps_what_no_row_has_a_value_for() {
+        let table = Table {
+            on_conflict: OnConflict::Update {
+                keys: &["id"],
+                set: &["name"],
+                set_if_given: &[],
+                only_if: "known.id > 0",
+            },
+            ..PAIRS
+        };
+        assert_eq!(
+            table.update_statement(&[true, true]).unwrap(),
+            "UPDATE pair AS known SET name = excluded.name \
+             FROM unnest($1::int8[], $2::text[]) AS excluded (id, name) \
+             WHERE known.id = excluded.id AND known.id > 0"
+        );
+        assert_eq!(table.changes(&[true, false]), "name = NULL");
+        let table = Table {
+            on_conflict: OnConflict::Update {
+                keys: &["id"],
+                set: &["id"],
+                set_if_given: &["name"],
+                only_if: "true",
+            },
+            ..PAIRS
+        };
+        assert_eq!(table.changes(&[true, false]), "id = excluded.id");
+        assert_eq!(
+            table.changes(&[true, true]),
+            "id = excluded.id, name = coalesce(excluded.name, known.name)"
+        );
+        assert!(PAIRS.update_statement(&[true, true]).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_sent_to_be_refused() {
+        let named = Pair {
+            id: 1,
+            name: Some("one".to_owned()),
+        };
+        let unnamed = Pair { id: 1, name: None };
+        let name = &PAIRS.columns[1];
+        assert!(has_value(name, &named));
+        assert!(!has_value(name, &unnamed));
+        let mistyped = (name.0, Type::INT8, name.2);
+        assert!(has_value(&mistyped, &named));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use platform_postgres::tokio_postgres::types::Type;
 use platform_postgres::{
-    Checkpoints, Claimed, Error, Migration, Pool, Resolution, Table, drop_schema, incarnation,
-    lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
+    Checkpoints, Claimed, Error, Migration, OnConflict, Pool, Resolution, Table, drop_schema,
+    incarnation, lock_exclusive, migrate, schema_name, try_lock_exclusive, use_schema,
 };
 use platform_testkit::TestBed;
 
@@ -171,14 +171,46 @@ const THINGS: Table<Thing> = Table {
         ("id", Type::INT8, |row| &row.0),
         ("name", Type::TEXT, |row| &row.1),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const MISTYPED: Table<Thing> = Table {
     name: "thing",
     columns: &[("id", Type::INT4, |row| &row.0)],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
+
+const LONGER_NAMES: Table<Thing> = Table {
+    on_conflict: OnConflict::Update {
+        keys: &["id"],
+        set: &["name"],
+        set_if_given: &[],
+        only_if: "length(known.name) < length(excluded.name)",
+    },
+    ..THINGS
+};
+
+#[tokio::test]
+async fn an_update_changes_what_is_there_and_says_how_much() {
+    let (_bed, pool) = with_schema("updates").await;
+    migrate(&pool, "things", &[FIRST, SECOND]).await.unwrap();
+    let rows = [(1, "a"), (2, "bb"), (3, "c")].map(|(id, name)| (id, name.to_owned()));
+    let changes = [(1, "aa"), (2, "b"), (4, "d")].map(|(id, name)| (id, name.to_owned()));
+    let mut client = pool.get().await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    use_schema(&tx, "things").await.unwrap();
+    THINGS.insert(&tx, &rows).await.unwrap();
+    assert_eq!(THINGS.update(&tx, &changes).await.unwrap(), 0, "they stay");
+    assert_eq!(LONGER_NAMES.update(&tx, &[]).await.unwrap(), 0);
+    assert_eq!(LONGER_NAMES.update(&tx, &changes).await.unwrap(), 1);
+    let names = async || {
+        let sql = "SELECT string_agg(id || name, ' ' ORDER BY id) FROM thing";
+        tx.query_one(sql, &[]).await.unwrap().get::<_, String>(0)
+    };
+    assert_eq!(names().await, "1aa 2bb 3c");
+    LONGER_NAMES.insert(&tx, &changes).await.unwrap();
+    assert_eq!(names().await, "1aa 2bb 3c 4d");
+}
 
 #[tokio::test]
 async fn only_the_last_owner_commits() {

@@ -14,7 +14,7 @@ use platform_config::Settings;
 use platform_log::{DecodeError, Decoder, Position, Producer, Record, SchemaRegistry};
 use platform_postgres::tokio_postgres::types::Type;
 use platform_postgres::tokio_postgres::{Error, Transaction};
-use platform_postgres::{Checkpoints, Migration, Pool, Table};
+use platform_postgres::{Checkpoints, Migration, OnConflict, Pool, Table};
 use platform_projector::{
     Checked, Deps, PgProjection, ProgressSink, ReadinessSink, RebuildOptions, Rebuilt, Stage,
     Until, digest_of, digest_of_schema, drop_shadow, rebuild_projection, run_projection, shadows,
@@ -31,7 +31,7 @@ const KEPT: Table<Row> = Table {
         ("log_partition", Type::INT4, |row| &row.partition),
         ("log_offset", Type::INT8, |row| &row.offset),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Each press once: the first one wins.

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table,
+    OnConflict, Table,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -25,7 +25,7 @@ const EVENT: Table<EventRow> = Table {
         ("value_sha256", Type::TEXT, |row| &row.value_sha256),
         ("actor", Type::TEXT, |row| &row.actor),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Adds the events that are not there yet.

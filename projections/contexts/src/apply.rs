@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table, or_null,
+    OnConflict, Table, or_null,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -39,7 +39,7 @@ const SHARED: Table<SharedRow> = Table {
         }),
         ("subscribers", Type::TEXT, |row| &row.subscribers),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const MERGED: Table<MergeRow> = Table {
@@ -68,7 +68,7 @@ const MERGED: Table<MergeRow> = Table {
         ("cosine", Type::FLOAT8, |row| &row.cosine),
         ("exact", Type::BOOL, |row| &row.exact),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Rows of each table.

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table,
+    OnConflict, Table,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -22,7 +22,7 @@ const DECISION: Table<DecisionRow> = Table {
         ("duration_us", Type::INT8, |row| &row.duration_us),
         ("recorded_at", Type::TIMESTAMPTZ, |row| &row.recorded_at),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Adds the decisions that are not there yet.

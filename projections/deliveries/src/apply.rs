@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table,
+    OnConflict, Table,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -26,7 +26,7 @@ const ACCEPTED: Table<AcceptedRow> = Table {
         ("log_partition", Type::INT4, |row| &row.key.partition),
         ("log_offset", Type::INT8, |row| &row.key.offset),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const REFUSED: Table<RefusedRow> = Table {
@@ -45,7 +45,7 @@ const REFUSED: Table<RefusedRow> = Table {
         ("log_partition", Type::INT4, |row| &row.key.partition),
         ("log_offset", Type::INT8, |row| &row.key.offset),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Adds the rows that are not there yet.

@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table,
+    OnConflict, Table,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -24,7 +24,7 @@ const REQUEST: Table<RequestRow> = Table {
         ("properties", Type::TEXT, |row| &row.properties),
         ("deadline", Type::TIMESTAMPTZ, |row| &row.deadline),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const CANCEL: Table<CancellationRow> = Table {
@@ -35,7 +35,7 @@ const CANCEL: Table<CancellationRow> = Table {
         ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
         ("reason", Type::TEXT, |row| &row.reason),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const OUTCOME: Table<OutcomeRow> = Table {
@@ -58,7 +58,7 @@ const OUTCOME: Table<OutcomeRow> = Table {
         ("reason", Type::TEXT, |row| &row.reason),
         ("found", Type::BOOL, |row| &row.found),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Rows of each table.

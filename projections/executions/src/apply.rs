@@ -1,5 +1,5 @@
 use platform_postgres::{
-    Table,
+    OnConflict, Table,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 
@@ -23,7 +23,7 @@ const REQUEST: Table<RequestRow> = Table {
         ("subject", Type::TEXT, |row| &row.subject),
         ("deadline", Type::TIMESTAMPTZ, |row| &row.deadline),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const CANCEL: Table<CancellationRow> = Table {
@@ -34,7 +34,7 @@ const CANCEL: Table<CancellationRow> = Table {
         ("recorded_at", Type::TIMESTAMPTZ, |row| &row.key.recorded_at),
         ("reason", Type::TEXT, |row| &row.reason),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const START: Table<StartRow> = Table {
@@ -48,7 +48,7 @@ const START: Table<StartRow> = Table {
         ("arguments_sha256", Type::TEXT, |row| &row.arguments_sha256),
         ("attempt", Type::INT8, |row| &row.attempt),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 const END: Table<EndingRow> = Table {
@@ -64,7 +64,7 @@ const END: Table<EndingRow> = Table {
         ("reason", Type::TEXT, |row| &row.reason),
         ("duration_ms", Type::INT8, |row| &row.duration_ms),
     ],
-    on_conflict: "DO NOTHING",
+    on_conflict: OnConflict::Nothing,
 };
 
 /// Rows of each table.

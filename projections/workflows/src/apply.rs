@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use futures::future::try_join;
 use platform_postgres::{
-    Table, column, or_null,
+    OnConflict, Table, column, or_null,
     tokio_postgres::{Error, Transaction, types::Type},
 };
 use uuid::Uuid;
@@ -50,18 +50,22 @@ const RUN: Table<RunPatch> = Table {
         ("reason", Type::TEXT, |row| &row.reason),
         ("changed_at", Type::TIMESTAMPTZ, |row| &row.changed_at),
     ],
-    on_conflict: "(workflow_id) DO UPDATE SET
-        version = excluded.version, status = excluded.status, changed_at = excluded.changed_at,
-        definition_id = coalesce(excluded.definition_id, known.definition_id),
-        definition_digest = coalesce(excluded.definition_digest, known.definition_digest),
-        context_id = coalesce(excluded.context_id, known.context_id),
-        kind = coalesce(excluded.kind, known.kind),
-        space = coalesce(excluded.space, known.space),
-        subject = coalesce(excluded.subject, known.subject),
-        started_at = coalesce(excluded.started_at, known.started_at),
-        failed_step = coalesce(excluded.failed_step, known.failed_step),
-        reason = coalesce(excluded.reason, known.reason)
-    WHERE known.version < excluded.version",
+    on_conflict: OnConflict::Update {
+        keys: &["workflow_id"],
+        set: &["version", "status", "changed_at"],
+        set_if_given: &[
+            "definition_id",
+            "definition_digest",
+            "context_id",
+            "kind",
+            "space",
+            "subject",
+            "started_at",
+            "failed_step",
+            "reason",
+        ],
+        only_if: "known.version < excluded.version",
+    },
 };
 
 const STEP: Table<Step> = Table {
@@ -83,18 +87,23 @@ const STEP: Table<Step> = Table {
             &row.1.compensated_at
         }),
     ],
-    on_conflict: "(workflow_id, step) DO UPDATE SET
-        status = excluded.status,
-        ordinal = coalesce(excluded.ordinal, known.ordinal),
-        call = coalesce(excluded.call, known.call),
-        target = coalesce(excluded.target, known.target),
-        output = coalesce(excluded.output, known.output),
-        code = coalesce(excluded.code, known.code),
-        reason = coalesce(excluded.reason, known.reason),
-        attempts = coalesce(excluded.attempts, known.attempts),
-        started_at = coalesce(excluded.started_at, known.started_at),
-        ended_at = coalesce(excluded.ended_at, known.ended_at),
-        compensated_at = coalesce(excluded.compensated_at, known.compensated_at)",
+    on_conflict: OnConflict::Update {
+        keys: &["workflow_id", "step"],
+        set: &["status"],
+        set_if_given: &[
+            "ordinal",
+            "call",
+            "target",
+            "output",
+            "code",
+            "reason",
+            "attempts",
+            "started_at",
+            "ended_at",
+            "compensated_at",
+        ],
+        only_if: "true",
+    },
 };
 
 /// Brings the touched runs and steps to where the batch leaves them. One owner
@@ -119,7 +128,17 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
     RUN.append(tx, &new_runs).await?;
     STEP.append(tx, &new_steps).await?;
     // Side by side: the second is written down while Postgres executes the first.
-    try_join(RUN.insert(tx, &runs), STEP.insert(tx, &steps)).await?;
+    try_join(change(&RUN, tx, &runs), change(&STEP, tx, &steps)).await?;
+    Ok(())
+}
+
+/// Changes rows that are there, and adds those that are not: a step that its run
+/// did not begin with.
+async fn change<R: Sync>(table: &Table<R>, tx: &Transaction<'_>, rows: &[R]) -> Result<(), Error> {
+    let changed = table.update(tx, rows).await?;
+    if usize::try_from(changed) != Ok(rows.len()) {
+        table.insert(tx, rows).await?;
+    }
     Ok(())
 }
 

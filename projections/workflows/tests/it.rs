@@ -178,15 +178,24 @@ async fn runs_and_steps_stand_as_their_streams_left_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn few_or_many_give_the_same_rows() {
     let mesh = Mesh::new("workflows_many").await;
-    let records = (0..MANY)
-        .flat_map(|n| {
-            let name = n.to_string();
-            [
-                recorded(&name, 1, started(&name)),
-                recorded(&name, 2, step_started(&name, "triage")),
-                recorded(&name, 3, step_succeeded(&name, "triage")),
-            ]
-        })
+    let begun = (0..MANY).flat_map(|n| {
+        let name = n.to_string();
+        [
+            recorded(&name, 1, started(&name)),
+            recorded(&name, 2, step_started(&name, "triage")),
+        ]
+    });
+    // Of runs that are there by then, if they come a few at a time; and with a step
+    // that their definition does not have.
+    let gone_on = (0..MANY).flat_map(|n| {
+        let name = n.to_string();
+        [
+            recorded(&name, 3, step_succeeded(&name, "triage")),
+            recorded(&name, 4, step_started(&name, "late")),
+        ]
+    });
+    let records = begun
+        .chain(gone_on)
         .map(|event| mesh.record::<Workflows>(&event))
         .collect();
     mesh.few_or_many_give_the_same_rows(WorkflowsProjection::new, records)
