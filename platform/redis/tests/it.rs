@@ -101,7 +101,9 @@ async fn writes_of_a_batch_may_be_done_each_by_itself() {
         .sorted_add("list", 1.0, "a")
         .sorted_add("list", 2.0, "b")
         .sorted_keep_last("list", 1)
-        .expire("list", Duration::from_secs(60));
+        .expire("list", Duration::from_secs(60))
+        .sorted_add("brief", 1.0, "a")
+        .expire("brief", Duration::from_millis(50));
     redis.run_each(batch).await.unwrap();
     let names = ["many0", "many1", "many299"].map(ToOwned::to_owned);
     let values = redis.get_many(&names).await.unwrap();
@@ -111,7 +113,8 @@ async fn writes_of_a_batch_may_be_done_each_by_itself() {
     );
     assert_eq!(redis.sorted_last("list", 9).await.unwrap(), [b"b"]);
     eventually(Duration::from_secs(10), || async {
-        redis.get("short").await.unwrap().is_none()
+        let brief = redis.sorted_last("brief", 9).await.unwrap();
+        redis.get("short").await.unwrap().is_none() && brief.is_empty()
     })
     .await
     .unwrap();

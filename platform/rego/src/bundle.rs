@@ -20,7 +20,7 @@ const EVALUATION_LIMIT: Duration = Duration::from_millis(250);
 /// text to parse and analyse; but a package is not a rule.
 const WHOLE: &str = "agentmesh_whole_packages";
 
-/// Modules and data that compile. Cheap to clone.
+/// Modules and data, compiled. Cheap to clone.
 #[derive(Clone)]
 pub struct Bundle {
     inner: Arc<Inner>,
@@ -29,9 +29,7 @@ pub struct Bundle {
 struct Inner {
     digest: String,
     source: Source,
-    packages: BTreeSet<String>,
-    /// The rule of [`WHOLE`] that evaluates a package, by the query for it.
-    rules: HashMap<String, String>,
+    compiled: Compiled,
 }
 
 struct Source {
@@ -42,6 +40,7 @@ struct Source {
 struct Compiled {
     engine: regorus::Engine,
     packages: BTreeSet<String>,
+    /// The rule of [`WHOLE`] that evaluates a package, by the query for it.
     rules: HashMap<String, String>,
 }
 
@@ -62,15 +61,12 @@ impl Bundle {
     pub fn new(modules: Vec<(String, String)>, data: Value) -> Result<Self, Error> {
         let digest = digest(&modules, &data);
         let source = Source { modules, data };
-        let Compiled {
-            packages, rules, ..
-        } = source.compile()?;
+        let compiled = source.compile()?;
         Ok(Self {
             inner: Arc::new(Inner {
                 digest,
                 source,
-                packages,
-                rules,
+                compiled,
             }),
         })
     }
@@ -85,6 +81,7 @@ impl Bundle {
     pub fn defines(&self, path: &str) -> bool {
         let name = format!("data.{}", path.trim_matches('/').replace('/', "."));
         self.inner
+            .compiled
             .packages
             .iter()
             .any(|package| *package == name || name.starts_with(&format!("{package}.")))
@@ -92,16 +89,19 @@ impl Bundle {
 
     /// The rule that says the same as `query`, if that asks for a package.
     pub(crate) fn rule(&self, query: &str) -> Option<&String> {
-        self.inner.rules.get(query)
+        self.inner.compiled.rules.get(query)
     }
 
-    /// An engine for one thread. Compiled anew, because the clones of an engine
-    /// share its syntax tree and its data, whose counts of references every
-    /// evaluation changes: cores would wait for one another.
+    /// A copy of the prepared engine for one thread.
+    pub(crate) fn engine(&self) -> regorus::Engine {
+        self.inner.compiled.engine.clone()
+    }
+
+    /// An engine that shares nothing with the others.
     ///
     /// # Errors
     /// None that [`Bundle::new`] has not found.
-    pub(crate) fn engine(&self) -> Result<regorus::Engine, Error> {
+    pub(crate) fn compile(&self) -> Result<regorus::Engine, Error> {
         Ok(self.inner.source.compile()?.engine)
     }
 }
@@ -140,7 +140,7 @@ impl Source {
                 reason: error.to_string(),
             })?;
         // Evaluating anything makes regorus analyse and schedule all modules,
-        // which finds what does not fit together.
+        // which finds what does not fit together and is then shared by clones.
         engine
             .eval_query("true".to_owned(), false)
             .map_err(|error| Error::Bundle {

@@ -114,6 +114,27 @@ fn an_answer_does_not_outlive_its_question() {
     );
 }
 
+/// Often enough that a thread has its own copy of a bundle, and of more bundles
+/// than a thread keeps.
+#[test]
+fn how_often_and_of_how_many_bundles_is_asked_changes_no_answer() {
+    let bundles: Vec<Bundle> = (0..70)
+        .map(|n| bundle(&format!("package p\nn := {n}\nm := input.m + {n}")))
+        .collect();
+    for round in 0..3 {
+        for (n, bundle) in bundles.iter().enumerate() {
+            let answer = ask(bundle, "p", &json!({"m": round}));
+            assert_eq!(answer, Some(json!({"n": n, "m": n + round})));
+        }
+    }
+    for m in 0..120 {
+        let failed = Engine::evaluate(&bundles[1], "p/m", &json!({"m": "text"}));
+        assert!(failed.is_err());
+        let answer = ask(&bundles[1], "p/m", &json!({"m": m}));
+        assert_eq!(answer, Some(json!(m + 1)));
+    }
+}
+
 #[test]
 fn failing_builtins_and_conflicts_are_errors() {
     let bundle = bundle(PACKAGE);

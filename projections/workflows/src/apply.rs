@@ -133,7 +133,7 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
 }
 
 /// Changes rows that are there, and adds those that are not: a step that its run
-/// did not begin with.
+/// did not begin with. These are rare, and writing the others again changes nothing.
 async fn change<R: Sync>(table: &Table<R>, tx: &Transaction<'_>, rows: &[R]) -> Result<(), Error> {
     let changed = table.update(tx, rows).await?;
     if usize::try_from(changed) != Ok(rows.len()) {
