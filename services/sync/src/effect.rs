@@ -69,9 +69,12 @@ async fn attempt(
     let attempt = ledger.attempts() + 1;
     ledger.record(Action::Attempt { attempt }).await?;
     loop {
-        ledger.confirm_ownership().await?;
-        return match opened.connector.write(effect).await {
+        return match opened.connector.write(effect, &*ledger).await {
             Ok(written) => Ok(confirm(effect, ledger, written).await?),
+            Err(CallError::NotOurs) => {
+                ledger.confirm_ownership().await?;
+                continue;
+            }
             Err(CallError::Refused { code, reason }) => {
                 Ok(fail(ledger, code.to_owned(), reason).await?)
             }

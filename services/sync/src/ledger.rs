@@ -4,8 +4,10 @@ use domain_effect::{
     Action, EffectCommand, EffectDecider, EffectEvent, EffectRequested, EffectState, Phase,
 };
 use domain_kernel::{Decider, Recorded, Timestamp};
+use futures::future::BoxFuture;
 use platform_projector::{CancelReason, Cancellation, Failure, Journal};
 
+use crate::connector::Ownership;
 use crate::effect::Interruption;
 use crate::executor::SyncExecutor;
 
@@ -59,8 +61,7 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// To be awaited right before a write: fails when another process has taken
-    /// the effect over.
+    /// Fails when another process has taken the effect over, or this one is stopping.
     pub(crate) async fn confirm_ownership(&self) -> Result<(), Failure> {
         self.journal.confirm_ownership().await
     }
@@ -92,5 +93,11 @@ impl<'a> Ledger<'a> {
             return Err(Interruption::Shutdown);
         }
         Ok(())
+    }
+}
+
+impl Ownership for Ledger<'_> {
+    fn confirm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { self.confirm_ownership().await.is_ok() })
     }
 }

@@ -11,9 +11,12 @@ use futures::future::BoxFuture;
 /// A system of record as the executor sees it.
 pub(crate) trait Connector: Send + Sync {
     /// Makes the write. Safe to repeat: the record is addressed by its external id.
+    /// Asks `ownership` right before each request that writes, however long it had
+    /// to wait for its turn.
     fn write<'a>(
         &'a self,
         effect: &'a EffectRequested,
+        ownership: &'a dyn Ownership,
     ) -> BoxFuture<'a, Result<Written, CallError>>;
 
     /// Reads the remote record and says whether it holds what the effect writes.
@@ -22,6 +25,13 @@ pub(crate) trait Connector: Send + Sync {
         &'a self,
         effect: &'a EffectRequested,
     ) -> BoxFuture<'a, Result<Option<Written>, CallError>>;
+}
+
+/// Whether an effect is still this process's to carry out. One that was stopped and
+/// goes on must not write what its successor has written.
+pub(crate) trait Ownership: Send + Sync {
+    /// True once it is certain that nobody else had it a moment ago.
+    fn confirm(&self) -> BoxFuture<'_, bool>;
 }
 
 /// What the remote system says of a record it holds.
@@ -50,6 +60,9 @@ pub(crate) enum CallError {
         reason: String,
         retry_after: Option<Duration>,
     },
+    /// Not called: the effect is another process's by now, or this one is stopping.
+    #[error("no longer ours")]
+    NotOurs,
     /// Perhaps written, perhaps not.
     #[error("in doubt: {reason}")]
     InDoubt { reason: String },

@@ -1,25 +1,32 @@
 //! Upserts that wait at the same time travel in one request.
 //!
 //! There is no waiting for company: while one request is under way, what comes
-//! in meanwhile makes the next one.
+//! in meanwhile makes the next one. A line is long enough to be stopped in (by
+//! SIGSTOP, say), so that whoever waits is asked right before each request
+//! whether the effect is still its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain_effect::EffectRequested;
+use futures::future::join_all;
 use platform_http::reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Api;
 use super::answer::Answer;
 use super::record::{objects_path, properties_of, written};
-use crate::connector::{CallError, Written};
+use crate::connector::{CallError, Ownership, Written};
 
 /// HubSpot's limit for one batch.
 const MAX_INPUTS: usize = 100;
 /// Upserts in line before callers have to wait.
 const QUEUE: usize = 1_000;
+/// Who was asked longer ago is asked again: the process may have been stopped since.
+const FRESH: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Batcher {
@@ -34,6 +41,8 @@ struct Upsert {
     /// Tells the inputs of a batch apart in its answer.
     trace_id: String,
     properties: Map<String, Value>,
+    /// Asks the caller whether the effect is still its own; it answers if so.
+    asking: mpsc::Sender<oneshot::Sender<()>>,
     answer: oneshot::Sender<Result<Written, CallError>>,
 }
 
@@ -45,14 +54,20 @@ impl Batcher {
         Self { queue }
     }
 
-    pub(super) async fn upsert(&self, effect: &EffectRequested) -> Result<Written, CallError> {
-        let (answer, answered) = oneshot::channel();
+    pub(super) async fn upsert(
+        &self,
+        effect: &EffectRequested,
+        ownership: &dyn Ownership,
+    ) -> Result<Written, CallError> {
+        let (answer, mut answered) = oneshot::channel();
+        let (asking, mut asked) = mpsc::channel::<oneshot::Sender<()>>(1);
         let upsert = Upsert {
             object: effect.object.clone(),
             id_property: effect.id_property.clone(),
             external_id: effect.external_id.clone(),
             trace_id: effect.effect_id.to_string(),
             properties: properties_of(effect)?,
+            asking,
             answer,
         };
         self.queue
@@ -62,11 +77,23 @@ impl Batcher {
                 reason: "the connector is being replaced".to_owned(),
                 retry_after: None,
             })?;
-        answered.await.unwrap_or_else(|_| {
-            Err(CallError::InDoubt {
-                reason: "the connector ended before its answer came".to_owned(),
-            })
-        })
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => return answer.unwrap_or_else(|_| {
+                    Err(CallError::InDoubt {
+                        reason: "the connector ended before its answer came".to_owned(),
+                    })
+                }),
+                Some(reply) = asked.recv() => {
+                    if !ownership.confirm().await {
+                        return Err(CallError::NotOurs);
+                    }
+                    // Whoever asked has ended; the answer tells.
+                    let _ = reply.send(());
+                }
+            }
+        }
     }
 }
 
@@ -85,13 +112,37 @@ async fn work(api: Arc<Api>, mut line: mpsc::Receiver<Upsert>) {
     }
 }
 
-async fn send(api: &Api, object: &str, mut batch: Vec<Upsert>) {
-    // Whoever does not wait any more has lost the effect to another process,
-    // where a later write to the same record may have begun.
-    batch.retain(|upsert| !upsert.answer.is_closed());
-    let answer = match batch.len() {
-        0 => return,
-        1 => return one_by_one(api, object, batch).await,
+async fn send(api: &Api, object: &str, mut waiting: Vec<Upsert>) {
+    while !waiting.is_empty() {
+        let (batch, later) = still_ours(waiting).await;
+        waiting = later;
+        send_now(api, object, batch).await;
+    }
+}
+
+/// Those whose effects are their own still, and of these the ones that said so too
+/// long ago.
+async fn still_ours(waiting: Vec<Upsert>) -> (Vec<Upsert>, Vec<Upsert>) {
+    let said = join_all(waiting.iter().map(Upsert::is_ours)).await;
+    let (mut batch, mut later) = (Vec::new(), Vec::new());
+    for (upsert, at) in waiting.into_iter().zip(said) {
+        match at {
+            // Nobody waits for it any more, or it is another process's.
+            None => {}
+            Some(at) if at.elapsed() <= FRESH => batch.push(upsert),
+            Some(_) => later.push(upsert),
+        }
+    }
+    (batch, later)
+}
+
+async fn send_now(api: &Api, object: &str, batch: Vec<Upsert>) {
+    let answer = match &batch[..] {
+        [] => return,
+        [upsert] => {
+            let result = alone(api, object, upsert).await;
+            return give_all(batch, &result);
+        }
         _ => request(api, object, &batch).await,
     };
     match answer {
@@ -109,15 +160,20 @@ async fn send(api: &Api, object: &str, mut batch: Vec<Upsert>) {
         Ok(Answer::Rejected(_) | Answer::Conflict(_) | Answer::NotFound(_)) => {
             one_by_one(api, object, batch).await;
         }
-        Ok(refused) => give_all(batch, &refused.into_error()),
-        Err(error) => give_all(batch, &error),
+        Ok(refused) => give_all(batch, &Err(refused.into_error())),
+        Err(error) => give_all(batch, &Err(error)),
     }
 }
 
 async fn one_by_one(api: &Api, object: &str, batch: Vec<Upsert>) {
     for upsert in batch {
-        let result = alone(api, object, &upsert).await;
-        upsert.give(result);
+        while let Some(at) = upsert.is_ours().await {
+            if at.elapsed() <= FRESH {
+                let result = alone(api, object, &upsert).await;
+                upsert.give(result);
+                break;
+            }
+        }
     }
 }
 
@@ -158,13 +214,22 @@ async fn request(api: &Api, object: &str, batch: &[Upsert]) -> Result<Answer, Ca
     api.send(sent).await
 }
 
-fn give_all(batch: Vec<Upsert>, error: &CallError) {
+fn give_all(batch: Vec<Upsert>, result: &Result<Written, CallError>) {
     for upsert in batch {
-        upsert.give(Err(error.clone()));
+        upsert.give(result.clone());
     }
 }
 
 impl Upsert {
+    /// When its caller was asked, who then confirmed that the effect is its own; none
+    /// when it is not, or nobody waits any more.
+    async fn is_ours(&self) -> Option<Instant> {
+        let asked = Instant::now();
+        let (reply, confirmed) = oneshot::channel();
+        self.asking.send(reply).await.ok()?;
+        confirmed.await.ok().map(|()| asked)
+    }
+
     fn give(self, result: Result<Written, CallError>) {
         // Whoever asked may have given up; the effect is then resumed and read back.
         let _ = self.answer.send(result);

@@ -26,7 +26,7 @@ use self::answer::{Answer, Reached, in_doubt_or_not_done, judge};
 use self::batch::Batcher;
 use self::record::{check_address, objects_path, properties_of, same_properties, written};
 use crate::Error;
-use crate::connector::{CallError, Connector, Written};
+use crate::connector::{CallError, Connector, Ownership, Written};
 
 pub(crate) struct HubSpot {
     api: Arc<Api>,
@@ -85,7 +85,11 @@ impl HubSpot {
         })
     }
 
-    async fn create(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+    async fn create(
+        &self,
+        effect: &EffectRequested,
+        ownership: &dyn Ownership,
+    ) -> Result<Written, CallError> {
         let mut properties = properties_of(effect)?;
         properties.insert(
             effect.id_property.clone(),
@@ -96,6 +100,7 @@ impl HubSpot {
             .api
             .request(Method::POST, &path)
             .json(&json!({ "properties": properties }));
+        confirmed(ownership).await?;
         match self.api.send(sent).await? {
             Answer::Done(body) => written(&body),
             // The record may be ours, from an attempt whose answer was lost.
@@ -110,24 +115,34 @@ impl HubSpot {
         }
     }
 
-    async fn update(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+    async fn update(
+        &self,
+        effect: &EffectRequested,
+        ownership: &dyn Ownership,
+    ) -> Result<Written, CallError> {
         let properties = properties_of(effect)?;
         let sent = self
             .api
             .request(Method::PATCH, &record::path(effect, &[]))
             .json(&json!({ "properties": properties }));
+        confirmed(ownership).await?;
         match self.api.send(sent).await? {
             Answer::Done(body) => written(&body),
             other => Err(other.into_error()),
         }
     }
 
-    async fn archive(&self, effect: &EffectRequested) -> Result<Written, CallError> {
+    async fn archive(
+        &self,
+        effect: &EffectRequested,
+        ownership: &dyn Ownership,
+    ) -> Result<Written, CallError> {
         let Some(record) = self.read(effect, &[]).await? else {
             return Ok(gone(effect));
         };
         let remote = written(&record)?;
         let path = objects_path(&effect.object, Some(&remote.remote_id));
+        confirmed(ownership).await?;
         match self
             .api
             .send(self.api.request(Method::DELETE, &path))
@@ -173,14 +188,15 @@ impl Connector for HubSpot {
     fn write<'a>(
         &'a self,
         effect: &'a EffectRequested,
+        ownership: &'a dyn Ownership,
     ) -> BoxFuture<'a, Result<Written, CallError>> {
         Box::pin(async move {
             check_address(effect)?;
             match effect.operation {
-                Operation::Create => self.create(effect).await,
-                Operation::Update => self.update(effect).await,
-                Operation::Upsert => self.batcher.upsert(effect).await,
-                Operation::Archive => self.archive(effect).await,
+                Operation::Create => self.create(effect, ownership).await,
+                Operation::Update => self.update(effect, ownership).await,
+                Operation::Upsert => self.batcher.upsert(effect, ownership).await,
+                Operation::Archive => self.archive(effect, ownership).await,
             }
         })
     }
@@ -284,6 +300,14 @@ impl Api {
             }
         };
         Ok(answer)
+    }
+}
+
+async fn confirmed(ownership: &dyn Ownership) -> Result<(), CallError> {
+    if ownership.confirm().await {
+        Ok(())
+    } else {
+        Err(CallError::NotOurs)
     }
 }
 

@@ -1,19 +1,30 @@
 //! Upserts that travel together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain_effect::{EffectRequested, Operation};
-use futures::future::{JoinAll, join_all};
+use futures::future::{BoxFuture, JoinAll, join_all};
 use futures::poll;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::super::HubSpot;
 use super::crm::{Crm, Mood};
-use super::{around, effect};
-use crate::connector::{CallError, Connector, Written};
+use super::{Portal, around, effect};
+use crate::connector::{CallError, Connector as _, Ownership, Written};
 
-type Answers<'a> = JoinAll<futures::future::BoxFuture<'a, Result<Written, CallError>>>;
+type Answer<'a> = BoxFuture<'a, Result<Written, CallError>>;
+type Answers<'a> = JoinAll<Answer<'a>>;
+
+/// A process that is told when it loses its effects.
+#[derive(Default)]
+struct UntilLost(AtomicBool);
+
+impl Ownership for UntilLost {
+    fn confirm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { !self.0.load(Ordering::SeqCst) })
+    }
+}
 
 fn upserts(count: usize) -> Vec<EffectRequested> {
     (0..count)
@@ -28,7 +39,7 @@ fn upserts(count: usize) -> Vec<EffectRequested> {
 /// once all are there, and returns the answers to come.
 async fn in_line<'a>(
     crm: &Crm,
-    hubspot: &'a HubSpot,
+    hubspot: &'a Portal,
     first: &EffectRequested,
     effects: &'a [EffectRequested],
     moods: impl IntoIterator<Item = Mood>,
@@ -37,13 +48,20 @@ async fn in_line<'a>(
     crm.moods([Mood::Wait(Arc::clone(&gate))]);
     crm.moods(moods);
     let mut under_way = hubspot.write(first);
-    assert!(poll!(&mut under_way).is_pending());
-    crm.called(1).await;
+    called(crm, &mut under_way).await;
     let mut answers = join_all(effects.iter().map(|effect| hubspot.write(effect)));
     assert!(poll!(&mut answers).is_pending());
     gate.notify_one();
     under_way.await.unwrap();
     answers
+}
+
+/// Until the call is under way.
+async fn called(crm: &Crm, under_way: &mut Answer<'_>) {
+    tokio::select! {
+        () = crm.called(1) => {}
+        answer = under_way => panic!("answered before its time: {answer:?}"),
+    }
 }
 
 fn sizes(crm: &Crm) -> Vec<usize> {
@@ -197,8 +215,7 @@ async fn a_write_nobody_waits_for_any_more_is_not_made() {
     crm.moods([Mood::Wait(Arc::clone(&gate))]);
     let first = first();
     let mut under_way = hubspot.write(&first);
-    assert!(poll!(&mut under_way).is_pending());
-    crm.called(1).await;
+    called(&crm, &mut under_way).await;
     let effects = upserts(2);
     let mut given_up = hubspot.write(&effects[0]);
     let mut kept = hubspot.write(&effects[1]);
@@ -215,4 +232,40 @@ async fn a_write_nobody_waits_for_any_more_is_not_made() {
         .map(|ticket| ticket["properties"]["agentmesh_id"].clone())
         .collect();
     assert_eq!(ids, ["first", "T-1"]);
+}
+
+#[tokio::test]
+async fn a_write_that_lost_its_effect_in_the_line_is_not_made() {
+    let (crm, hubspot) = around().await;
+    let gate = Arc::new(Notify::new());
+    crm.moods([Mood::Wait(Arc::clone(&gate))]);
+    let first = first();
+    let mut under_way = hubspot.write(&first);
+    called(&crm, &mut under_way).await;
+    let effects = upserts(2);
+    let owner = UntilLost::default();
+    let mut lost = hubspot.0.write(&effects[0], &owner);
+    let mut kept = hubspot.write(&effects[1]);
+    assert!(poll!(&mut lost).is_pending());
+    assert!(poll!(&mut kept).is_pending());
+    owner.0.store(true, Ordering::SeqCst);
+    gate.notify_one();
+    under_way.await.unwrap();
+    let (lost, kept) = tokio::join!(lost, kept);
+    assert_eq!(lost, Err(CallError::NotOurs));
+    kept.unwrap();
+    assert_eq!(crm.tickets().await.len(), 2, "the first and the kept one");
+    for operation in [Operation::Create, Operation::Update, Operation::Archive] {
+        let effect = effect(operation, "first", json!({"subject": "again"}));
+        let answer = hubspot.0.write(&effect, &owner).await;
+        assert_eq!(answer, Err(CallError::NotOurs), "{operation:?}");
+    }
+    let tickets = crm.tickets().await;
+    assert_eq!(tickets.len(), 2, "nothing is made nor archived");
+    assert!(
+        tickets
+            .iter()
+            .all(|ticket| ticket["properties"]["subject"] != "again"),
+        "nor changed"
+    );
 }

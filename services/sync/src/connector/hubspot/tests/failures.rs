@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::crm::Mood;
 use super::{around, effect, hubspot};
-use crate::connector::{CallError, Connector};
+use crate::connector::CallError;
 
 #[derive(Debug, PartialEq)]
 enum Kind {
@@ -15,6 +15,7 @@ enum Kind {
     NotDone(Option<u64>),
     InDoubt,
     Held,
+    NotOurs,
 }
 
 fn kind(error: &CallError) -> Kind {
@@ -25,6 +26,7 @@ fn kind(error: &CallError) -> Kind {
         }
         CallError::InDoubt { .. } => Kind::InDoubt,
         CallError::Held { .. } => Kind::Held,
+        CallError::NotOurs => Kind::NotOurs,
     }
 }
 

@@ -4,7 +4,7 @@ use domain_effect::Operation;
 use serde_json::json;
 
 use super::{around, effect};
-use crate::connector::{CallError, Connector};
+use crate::connector::CallError;
 
 #[tokio::test]
 async fn a_record_is_created_updated_and_archived() {
