@@ -44,11 +44,8 @@ async fn in_line<'a>(
     effects: &'a [EffectRequested],
     moods: impl IntoIterator<Item = Mood>,
 ) -> Answers<'a> {
-    let gate = Arc::new(Notify::new());
-    crm.moods([Mood::Wait(Arc::clone(&gate))]);
+    let (gate, under_way) = under_way(crm, hubspot, first).await;
     crm.moods(moods);
-    let mut under_way = hubspot.write(first);
-    called(crm, &mut under_way).await;
     let mut answers = join_all(effects.iter().map(|effect| hubspot.write(effect)));
     assert!(poll!(&mut answers).is_pending());
     gate.notify_one();
@@ -56,12 +53,20 @@ async fn in_line<'a>(
     answers
 }
 
-/// Until the call is under way.
-async fn called(crm: &Crm, under_way: &mut Answer<'_>) {
+/// A write whose call is under way, until the gate is opened.
+async fn under_way<'a>(
+    crm: &Crm,
+    hubspot: &'a Portal,
+    effect: &'a EffectRequested,
+) -> (Arc<Notify>, Answer<'a>) {
+    let gate = Arc::new(Notify::new());
+    crm.moods([Mood::Wait(Arc::clone(&gate))]);
+    let mut answer = hubspot.write(effect);
     tokio::select! {
         () = crm.called(1) => {}
-        answer = under_way => panic!("answered before its time: {answer:?}"),
+        early = &mut answer => panic!("answered before its time: {early:?}"),
     }
+    (gate, answer)
 }
 
 fn sizes(crm: &Crm) -> Vec<usize> {
@@ -211,11 +216,8 @@ async fn what_concerns_all_is_not_asked_one_by_one() {
 #[tokio::test]
 async fn a_write_nobody_waits_for_any_more_is_not_made() {
     let (crm, hubspot) = around().await;
-    let gate = Arc::new(Notify::new());
-    crm.moods([Mood::Wait(Arc::clone(&gate))]);
     let first = first();
-    let mut under_way = hubspot.write(&first);
-    called(&crm, &mut under_way).await;
+    let (gate, under_way) = under_way(&crm, &hubspot, &first).await;
     let effects = upserts(2);
     let mut given_up = hubspot.write(&effects[0]);
     let mut kept = hubspot.write(&effects[1]);
@@ -237,11 +239,8 @@ async fn a_write_nobody_waits_for_any_more_is_not_made() {
 #[tokio::test]
 async fn a_write_that_lost_its_effect_in_the_line_is_not_made() {
     let (crm, hubspot) = around().await;
-    let gate = Arc::new(Notify::new());
-    crm.moods([Mood::Wait(Arc::clone(&gate))]);
     let first = first();
-    let mut under_way = hubspot.write(&first);
-    called(&crm, &mut under_way).await;
+    let (gate, under_way) = under_way(&crm, &hubspot, &first).await;
     let effects = upserts(2);
     let owner = UntilLost::default();
     let mut lost = hubspot.0.write(&effects[0], &owner);
