@@ -70,6 +70,9 @@ impl<R: Sync> Table<R> {
     /// # Errors
     /// When Postgres fails or refuses a value.
     pub async fn insert(&self, tx: &Transaction<'_>, rows: &[R]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let given = self.given(rows);
         let statement = self.insert_statement(&given);
         self.execute(tx, &statement, &given, rows).await?;
@@ -84,6 +87,9 @@ impl<R: Sync> Table<R> {
     /// # Errors
     /// When Postgres fails or refuses a value.
     pub async fn update(&self, tx: &Transaction<'_>, rows: &[R]) -> Result<u64, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         let given = self.given(rows);
         let Some(statement) = self.update_statement(&given) else {
             return Ok(0);
@@ -118,9 +124,6 @@ impl<R: Sync> Table<R> {
         given: &[bool],
         rows: &[R],
     ) -> Result<u64, Error> {
-        if rows.is_empty() {
-            return Ok(0);
-        }
         let columns = || zip(self.columns, given).filter_map(|(it, given)| given.then_some(it));
         let values: Vec<Vec<Value<'_>>> = columns()
             .map(|(_, _, value)| rows.iter().map(|row| Value(value(row))).collect())
