@@ -129,8 +129,9 @@ impl<T> Intake<T> {
     }
 
     /// Goes on from the part before this one: what had to wait there, waits, and so
-    /// does what stands behind it here.
-    pub(crate) fn follow(&mut self, before: Self) {
+    /// does what stands behind it here. Answers whether anything of it was taken out.
+    pub(crate) fn follow(&mut self, before: Self) -> bool {
+        let were = self.items.len();
         self.items.retain(|(taken, _)| !before.is_cut(&taken.at));
         for (topic, partition, offset) in &before.cut {
             if let Some(claim) = claim_of(&mut self.upto, topic, *partition) {
@@ -146,6 +147,7 @@ impl<T> Intake<T> {
         self.held.extend(before.held);
         self.cut.extend(before.cut);
         self.stopped = before.stopped.or_else(|| self.stopped.take());
+        self.items.len() < were
     }
 
     /// What is committed, once everything before the cuts is; or why the runner
@@ -244,7 +246,7 @@ mod tests {
             ..record(8)
         };
         next.items.push((Taken::itself(elsewhere), ()));
-        next.follow(before);
+        assert!(next.follow(before), "one was taken out");
         let left: Vec<i32> = next
             .items
             .iter()
@@ -260,7 +262,7 @@ mod tests {
     fn a_part_behind_one_that_waits_for_nothing_stays_as_it_is() {
         let mut next = Intake::new(1, Vec::new());
         next.items.push((Taken::itself(record(7)), ()));
-        next.follow(Intake::new(0, Vec::new()));
+        assert!(!next.follow(Intake::new(0, Vec::new())));
         assert_eq!(next.items.len(), 1);
     }
 }

@@ -3,13 +3,16 @@ use std::collections::HashMap;
 use futures::future::try_join;
 use platform_postgres::{
     OnConflict, Table, column, or_null,
-    tokio_postgres::{Error, Transaction, types::Type},
+    tokio_postgres::{
+        Error, Transaction,
+        types::{ToSql, Type},
+    },
 };
 use uuid::Uuid;
 
 use crate::{
     fold::fold,
-    project::{Change, RunPatch, StepPatch},
+    project::{Change, RunPatch, Said, StepPatch},
 };
 
 const KNOWN: &str = "SELECT workflow_id, version FROM run WHERE workflow_id = ANY($1::uuid[])";
@@ -46,8 +49,8 @@ const RUN: Table<RunPatch> = Table {
         ("started_at", Type::TIMESTAMPTZ, |row| {
             or_null(row.started.as_ref(), |it| &it.at)
         }),
-        ("failed_step", Type::TEXT, |row| &row.failed_step),
-        ("reason", Type::TEXT, |row| &row.reason),
+        ("failed_step", Type::TEXT, |row| said(&row.failed_step)),
+        ("reason", Type::TEXT, |row| said(&row.reason)),
         ("changed_at", Type::TIMESTAMPTZ, |row| &row.changed_at),
     ],
     on_conflict: OnConflict::Update {
@@ -73,18 +76,18 @@ const STEP: Table<Step> = Table {
     columns: &[
         ("workflow_id", Type::UUID, |row| &row.0),
         ("step", Type::TEXT, |row| &row.1.step),
-        ("ordinal", Type::INT8, |row| &row.1.ordinal),
+        ("ordinal", Type::INT8, |row| said(&row.1.ordinal)),
         ("status", Type::TEXT, |row| &row.1.status),
-        ("call", Type::TEXT, |row| &row.1.call),
-        ("target", Type::TEXT, |row| &row.1.target),
-        ("output", Type::TEXT, |row| &row.1.output),
-        ("code", Type::TEXT, |row| &row.1.code),
-        ("reason", Type::TEXT, |row| &row.1.reason),
-        ("attempts", Type::INT8, |row| &row.1.attempts),
-        ("started_at", Type::TIMESTAMPTZ, |row| &row.1.started_at),
-        ("ended_at", Type::TIMESTAMPTZ, |row| &row.1.ended_at),
+        ("call", Type::TEXT, |row| said(&row.1.call)),
+        ("target", Type::TEXT, |row| said(&row.1.target)),
+        ("output", Type::TEXT, |row| said(&row.1.output)),
+        ("code", Type::TEXT, |row| said(&row.1.code)),
+        ("reason", Type::TEXT, |row| said(&row.1.reason)),
+        ("attempts", Type::INT8, |row| said(&row.1.attempts)),
+        ("started_at", Type::TIMESTAMPTZ, |row| said(&row.1.started_at)),
+        ("ended_at", Type::TIMESTAMPTZ, |row| said(&row.1.ended_at)),
         ("compensated_at", Type::TIMESTAMPTZ, |row| {
-            &row.1.compensated_at
+            said(&row.1.compensated_at)
         }),
     ],
     on_conflict: OnConflict::Update {
@@ -106,6 +109,10 @@ const STEP: Table<Step> = Table {
     },
 };
 
+fn said<T: ToSql + Sync + 'static>(said: &Option<Said<T>>) -> &(dyn ToSql + Sync) {
+    or_null(said.as_ref(), |it| &it.value)
+}
+
 /// Brings the touched runs and steps to where the batch leaves them. One owner
 /// writes a run, so that nothing moves between reading the versions and writing.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
@@ -115,15 +122,15 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
     let known = known_versions(tx, &changes).await?;
     let (mut runs, mut steps) = (Vec::new(), Vec::new());
     let (mut new_runs, mut new_steps) = (Vec::new(), Vec::new());
-    for folded in fold(changes, &known) {
-        let (runs, steps) = if folded.is_known {
+    for Change { run, steps: of_run, .. } in fold(changes, &known) {
+        let id = run.workflow_id;
+        let (runs, steps) = if known.contains_key(&id) {
             (&mut runs, &mut steps)
         } else {
             (&mut new_runs, &mut new_steps)
         };
-        let id = folded.run.workflow_id;
-        runs.push(folded.run);
-        steps.extend(folded.steps.into_iter().map(|step| (id, step)));
+        runs.push(run);
+        steps.extend(of_run.into_iter().map(|step| (id, step)));
     }
     RUN.append(tx, &new_runs).await?;
     STEP.append(tx, &new_steps).await?;

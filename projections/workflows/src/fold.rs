@@ -4,78 +4,166 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::project::{Change, RunPatch, StepPatch};
+use crate::project::{Change, RunPatch, Said, StepPatch};
 
-/// What a batch changes of one run.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Folded {
-    pub(crate) run: RunPatch,
-    pub(crate) steps: Vec<StepPatch>,
-    /// Whether the run is stored already.
-    pub(crate) is_known: bool,
+/// Folds changes in log order into one for each run, without knowing what is
+/// stored. What comes of it is folded like any other changes.
+pub(crate) fn combine(changes: Vec<Change>) -> Vec<Change> {
+    gather(changes, &HashMap::new())
 }
 
 /// Folds the changes in log order, into one for each run, by their ids. `known`
 /// are the versions that are stored: what is at or below is a repeat and changes
 /// nothing, whatever it says.
-pub(crate) fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Folded> {
-    let mut places: HashMap<Uuid, usize> = HashMap::new();
-    let mut folded: Vec<Folded> = Vec::new();
-    for Change { run, steps } in changes {
-        let id = run.workflow_id;
-        let Some(place) = places.get(&id) else {
-            let stored = known.get(&id);
-            if stored.is_none_or(|version| *version < run.version) {
-                places.insert(id, folded.len());
-                folded.push(Folded {
-                    run,
-                    steps,
-                    is_known: stored.is_some(),
-                });
-            }
-            continue;
-        };
-        let earlier = &mut folded[*place];
-        if run.version <= earlier.run.version {
-            continue;
-        }
-        merge_run(&mut earlier.run, run);
-        for step in steps {
-            let mut known = earlier.steps.iter_mut();
-            match known.find(|known| known.step == step.step) {
-                Some(earlier) => merge_step(earlier, step),
-                None => earlier.steps.push(step),
-            }
-        }
-    }
-    folded.sort_unstable_by_key(|folded| folded.run.workflow_id);
+pub(crate) fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
+    let mut folded = gather(changes, known);
+    folded.sort_unstable_by_key(|change| change.run.workflow_id);
     folded
 }
 
+fn gather(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    let mut gathered: Vec<Change> = Vec::new();
+    // Where the one before went: events of a run often come together.
+    let mut last = 0;
+    for mut change in changes {
+        let id = change.run.workflow_id;
+        let place = match gathered.get(last) {
+            Some(before) if before.run.workflow_id == id => Some(last),
+            _ => places.get(&id).copied(),
+        };
+        if let Some(place) = place {
+            last = place;
+            let earlier = &mut gathered[place];
+            if keep_after(&mut change, earlier.run.version) {
+                merge(earlier, change);
+            }
+            continue;
+        }
+        let stored = known.get(&id);
+        if stored.is_none_or(|version| keep_after(&mut change, *version)) {
+            last = gathered.len();
+            places.insert(id, last);
+            gathered.push(change);
+        }
+    }
+    gathered
+}
+
+/// Drops what events up to `version` said, and answers whether anything is left.
+/// A value that was said again behind `version` is of the later event, and stays.
+fn keep_after(change: &mut Change, version: i64) -> bool {
+    let Change { first, run, steps } = change;
+    if run.version <= version {
+        return false;
+    }
+    if *first > version {
+        return true;
+    }
+    *first = version + 1;
+    if let Some(started) = &run.started
+        && started.version <= version
+    {
+        run.started = None;
+    }
+    drop_until(&mut run.failed_step, version);
+    drop_until(&mut run.reason, version);
+    steps.retain_mut(|step| {
+        drop_until(&mut step.ordinal, version);
+        drop_until(&mut step.call, version);
+        drop_until(&mut step.target, version);
+        drop_until(&mut step.output, version);
+        drop_until(&mut step.code, version);
+        drop_until(&mut step.reason, version);
+        drop_until(&mut step.attempts, version);
+        drop_until(&mut step.started_at, version);
+        drop_until(&mut step.ended_at, version);
+        drop_until(&mut step.compensated_at, version);
+        step.version > version
+    });
+    true
+}
+
+fn drop_until<T>(said: &mut Option<Said<T>>, version: i64) {
+    if said.as_ref().is_some_and(|it| it.version <= version) {
+        *said = None;
+    }
+}
+
+/// Adds what later events of the same run say.
+fn merge(earlier: &mut Change, later: Change) {
+    let Change {
+        first: _,
+        run,
+        steps,
+    } = later;
+    merge_run(&mut earlier.run, run);
+    for step in steps {
+        let mut known = earlier.steps.iter_mut();
+        match known.find(|known| known.step == step.step) {
+            Some(known) => merge_step(known, step),
+            None => earlier.steps.push(step),
+        }
+    }
+}
+
 fn merge_run(run: &mut RunPatch, later: RunPatch) {
-    *run = RunPatch {
-        started: later.started.or_else(|| run.started.take()),
-        failed_step: later.failed_step.or_else(|| run.failed_step.take()),
-        reason: later.reason.or_else(|| run.reason.take()),
-        ..later
-    };
+    // Taken apart, so that no field is forgotten.
+    let RunPatch {
+        workflow_id: _,
+        tenant,
+        correlation,
+        version,
+        status,
+        started,
+        failed_step,
+        reason,
+        changed_at,
+    } = later;
+    run.tenant = tenant;
+    run.correlation = correlation;
+    run.version = version;
+    run.status = status;
+    replace(&mut run.started, started);
+    replace(&mut run.failed_step, failed_step);
+    replace(&mut run.reason, reason);
+    run.changed_at = changed_at;
 }
 
 fn merge_step(step: &mut StepPatch, later: StepPatch) {
-    *step = StepPatch {
-        step: later.step,
-        ordinal: later.ordinal.or(step.ordinal),
-        status: later.status,
-        call: later.call.or(step.call),
-        target: later.target.or_else(|| step.target.take()),
-        output: later.output.or_else(|| step.output.take()),
-        code: later.code.or_else(|| step.code.take()),
-        reason: later.reason.or_else(|| step.reason.take()),
-        attempts: later.attempts.or(step.attempts),
-        started_at: later.started_at.or(step.started_at),
-        ended_at: later.ended_at.or(step.ended_at),
-        compensated_at: later.compensated_at.or(step.compensated_at),
-    };
+    let StepPatch {
+        step: _,
+        version,
+        ordinal,
+        status,
+        call,
+        target,
+        output,
+        code,
+        reason,
+        attempts,
+        started_at,
+        ended_at,
+        compensated_at,
+    } = later;
+    step.version = version;
+    replace(&mut step.ordinal, ordinal);
+    step.status = status;
+    replace(&mut step.call, call);
+    replace(&mut step.target, target);
+    replace(&mut step.output, output);
+    replace(&mut step.code, code);
+    replace(&mut step.reason, reason);
+    replace(&mut step.attempts, attempts);
+    replace(&mut step.started_at, started_at);
+    replace(&mut step.ended_at, ended_at);
+    replace(&mut step.compensated_at, compensated_at);
+}
+
+fn replace<T>(said: &mut Option<T>, later: Option<T>) {
+    if later.is_some() {
+        *said = later;
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +173,7 @@ mod tests {
     };
     use domain_workflow::{
         StepCompensated, StepFailed, StepSucceeded, WorkflowCompensated, WorkflowEvent,
+        WorkflowParked,
     };
     use platform_log::Position;
 
@@ -160,8 +249,12 @@ mod tests {
         ]
     }
 
-    fn step<'a>(folded: &'a Folded, name: &str) -> &'a StepPatch {
+    fn step<'a>(folded: &'a Change, name: &str) -> &'a StepPatch {
         folded.steps.iter().find(|step| step.step == name).unwrap()
+    }
+
+    fn text(said: &Option<Said<String>>) -> Option<&str> {
+        said.as_ref().map(|it| it.value.as_str())
     }
 
     #[test]
@@ -172,14 +265,13 @@ mod tests {
         };
         let run = &folded.run;
         assert_eq!((run.status, run.version), ("compensated", 8));
-        assert_eq!(run.failed_step.as_deref(), Some("crm"));
-        assert!(!folded.is_known);
+        assert_eq!(text(&run.failed_step), Some("crm"));
         assert_eq!(folded.steps.len(), 2);
         let triage = step(folded, "triage");
         assert_eq!(triage.status, "compensated");
-        assert_eq!(triage.output.as_deref(), Some("{}"));
+        assert_eq!(text(&triage.output), Some("{}"));
         let crm = step(folded, "crm");
-        assert_eq!((crm.status, crm.reason.as_deref()), ("failed", Some("400")));
+        assert_eq!((crm.status, text(&crm.reason)), ("failed", Some("400")));
     }
 
     #[test]
@@ -189,6 +281,119 @@ mod tests {
         let known = HashMap::from([(id().as_uuid(), 7)]);
         let folded = fold(story(), &known);
         assert_eq!(folded.len(), 1);
-        assert!(folded[0].is_known && folded[0].steps.is_empty());
+        assert!(folded[0].steps.is_empty());
+    }
+
+    /// An event of one of three runs, with words of its own. Versions go up and
+    /// sometimes back, and some are left out.
+    fn some_event(chance: &mut impl FnMut(u64) -> u64, versions: &mut [u64; 3]) -> Change {
+        let run = chance(3);
+        let version = &mut versions[usize::try_from(run).unwrap()];
+        *version = (*version + 1 + chance(2)).saturating_sub(chance(8) / 6 * chance(6));
+        *version = (*version).max(1);
+        let name = run.to_string();
+        let workflow_id = WorkflowId::derive(&[&name]);
+        let step = ["triage", "crm", "mail"][usize::try_from(chance(3)).unwrap()].to_owned();
+        let words = chance(1_000).to_string();
+        let event = match chance(6) {
+            0 => WorkflowEvent::StepSucceeded(StepSucceeded {
+                workflow_id,
+                step,
+                output: Json::from_text(words),
+                skipped: false,
+                compensation: None,
+            }),
+            1 | 2 => WorkflowEvent::StepFailed(StepFailed {
+                workflow_id,
+                step,
+                code: words.clone(),
+                reason: words,
+                cancels: None,
+            }),
+            3 => WorkflowEvent::StepCompensated(StepCompensated { workflow_id, step }),
+            4 => WorkflowEvent::Parked(WorkflowParked {
+                workflow_id,
+                step,
+                reason: words,
+            }),
+            _ => WorkflowEvent::Compensated(WorkflowCompensated {
+                workflow_id,
+                failed_step: step,
+                reason: words,
+            }),
+        };
+        at(*version, event)
+    }
+
+    /// What does not count is made equal: the order of steps, and how `first` is known.
+    fn comparable(mut folded: Vec<Change>) -> Vec<Change> {
+        for change in &mut folded {
+            change.first = 0;
+            change.steps.sort_by(|a, b| a.step.cmp(&b.step));
+        }
+        folded
+    }
+
+    #[test]
+    fn what_was_combined_before_comes_to_the_same_whatever_is_stored() {
+        // SplitMix64.
+        let mut state = 1_u64;
+        let mut chance = |bound: u64| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) % bound
+        };
+        let mut cut = 0;
+        for _ in 0..3_000 {
+            let mut versions = [chance(4); 3];
+            let changes: Vec<Change> = (0..=chance(24))
+                .map(|_| some_event(&mut chance, &mut versions))
+                .collect();
+            let known: HashMap<Uuid, i64> = (0..chance(4))
+                .map(|run| {
+                    let id = WorkflowId::derive(&[&run.to_string()]);
+                    (id.as_uuid(), i64::try_from(chance(12)).unwrap())
+                })
+                .collect();
+            let size = usize::try_from(1 + chance(9)).unwrap();
+            let mut combined: Vec<Change> = changes
+                .chunks(size)
+                .flat_map(|some| combine(some.to_vec()))
+                .collect();
+            if chance(2) == 0 {
+                combined = combine(combined);
+            }
+            cut += combined
+                .iter()
+                .filter(|change| {
+                    known.get(&change.run.workflow_id).is_some_and(|version| {
+                        (change.first..change.run.version).contains(version)
+                    })
+                })
+                .count();
+            assert_eq!(
+                comparable(fold(combined, &known)),
+                comparable(fold(changes, &known))
+            );
+        }
+        assert!(cut > 300, "only {cut} were stored in part");
+    }
+
+    #[test]
+    fn of_what_is_stored_in_part_only_the_rest_counts() {
+        let known = HashMap::from([(id().as_uuid(), 5)]);
+        let folded = fold(combine(story()), &known);
+        let [folded] = folded.as_slice() else {
+            panic!("{folded:?}");
+        };
+        assert_eq!(folded.run.version, 8);
+        let [triage] = folded.steps.as_slice() else {
+            panic!("{folded:?}");
+        };
+        assert_eq!((triage.step.as_str(), triage.status), ("triage", "compensated"));
+        assert_eq!(triage.output, None, "it is stored");
+        assert!(triage.compensated_at.is_some());
     }
 }

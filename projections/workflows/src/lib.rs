@@ -51,6 +51,10 @@ impl PgProjection for WorkflowsProjection {
         project(recorded, position)
     }
 
+    fn combine(&self, changes: Vec<Change>) -> Vec<Change> {
+        fold::combine(changes)
+    }
+
     async fn apply(
         &self,
         tx: &tokio_postgres::Transaction<'_>,

@@ -6,11 +6,21 @@ use platform_log::Position;
 use platform_postgres::{storable, timestamptz};
 use uuid::Uuid;
 
-/// What one event changes: the run, and some of its steps.
+/// What one event changes, or several of one run: the run, and some of its steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    /// Nothing in it was said by an event of a lower version.
+    pub(crate) first: i64,
     pub(crate) run: RunPatch,
     pub(crate) steps: Vec<StepPatch>,
+}
+
+/// A value, and the version of the event that said it: what several events said is
+/// put together before it is known which of them are stored already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said<T> {
+    pub(crate) version: i64,
+    pub(crate) value: T,
 }
 
 /// A run after an event. What is absent stays as it was.
@@ -19,17 +29,20 @@ pub(crate) struct RunPatch {
     pub(crate) workflow_id: Uuid,
     pub(crate) tenant: String,
     pub(crate) correlation: Uuid,
+    /// Of the last event.
     pub(crate) version: i64,
     pub(crate) status: &'static str,
     /// Apart, as one event in ten has it.
     pub(crate) started: Option<Box<Started>>,
-    pub(crate) failed_step: Option<String>,
-    pub(crate) reason: Option<String>,
+    pub(crate) failed_step: Option<Said<String>>,
+    pub(crate) reason: Option<Said<String>>,
     pub(crate) changed_at: SystemTime,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Started {
+    /// Of the event that said all this.
+    pub(crate) version: i64,
     pub(crate) definition_id: String,
     pub(crate) definition_digest: String,
     pub(crate) context_id: Uuid,
@@ -43,28 +56,31 @@ pub(crate) struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct StepPatch {
     pub(crate) step: String,
-    pub(crate) ordinal: Option<i64>,
+    /// Of the last event about the step.
+    pub(crate) version: i64,
+    pub(crate) ordinal: Option<Said<i64>>,
     pub(crate) status: &'static str,
-    pub(crate) call: Option<&'static str>,
-    pub(crate) target: Option<String>,
-    pub(crate) output: Option<String>,
-    pub(crate) code: Option<String>,
-    pub(crate) reason: Option<String>,
-    pub(crate) attempts: Option<i64>,
-    pub(crate) started_at: Option<SystemTime>,
-    pub(crate) ended_at: Option<SystemTime>,
-    pub(crate) compensated_at: Option<SystemTime>,
+    pub(crate) call: Option<Said<&'static str>>,
+    pub(crate) target: Option<Said<String>>,
+    pub(crate) output: Option<Said<String>>,
+    pub(crate) code: Option<Said<String>>,
+    pub(crate) reason: Option<Said<String>>,
+    pub(crate) attempts: Option<Said<i64>>,
+    pub(crate) started_at: Option<Said<SystemTime>>,
+    pub(crate) ended_at: Option<Said<SystemTime>>,
+    pub(crate) compensated_at: Option<Said<SystemTime>>,
 }
 
 /// The change that follows from one event.
 pub fn project(recorded: &Recorded<WorkflowEvent>, _position: &Position) -> Vec<Change> {
     let meta = &recorded.meta;
     let at = timestamptz(meta.at.as_micros());
+    let version = i64::try_from(meta.version).unwrap_or(i64::MAX);
     let run = |id: &WorkflowId, status: &'static str| RunPatch {
         workflow_id: id.as_uuid(),
         tenant: storable(meta.tenant.as_str()),
         correlation: meta.correlation.as_uuid(),
-        version: i64::try_from(meta.version).unwrap_or(i64::MAX),
+        version,
         status,
         started: None,
         failed_step: None,
@@ -73,31 +89,32 @@ pub fn project(recorded: &Recorded<WorkflowEvent>, _position: &Position) -> Vec<
     };
     let step = |name: &str, status: &'static str| StepPatch {
         step: storable(name),
+        version,
         status,
         ..StepPatch::default()
     };
-    let change = match &recorded.event {
-        WorkflowEvent::Started(event) => Change {
-            run: RunPatch {
-                started: Some(Box::new(started(event, at))),
+    let (run, steps) = match &recorded.event {
+        WorkflowEvent::Started(event) => (
+            RunPatch {
+                started: Some(Box::new(started(event, version, at))),
                 ..run(&event.workflow_id, "running")
             },
-            steps: pending(event),
-        },
-        WorkflowEvent::StepStarted(event) => Change {
-            run: run(&event.workflow_id, "running"),
-            steps: vec![StepPatch {
-                call: Some(call_kind(&event.call)),
-                target: Some(target(&event.call)),
-                started_at: Some(at),
+            pending(event, version),
+        ),
+        WorkflowEvent::StepStarted(event) => (
+            run(&event.workflow_id, "running"),
+            vec![StepPatch {
+                call: said(version, call_kind(&event.call)),
+                target: said(version, target(&event.call)),
+                started_at: said(version, at),
                 ..step(&event.step, "running")
             }],
-        },
-        WorkflowEvent::StepSucceeded(event) => Change {
-            run: run(&event.workflow_id, "running"),
-            steps: vec![StepPatch {
-                output: Some(event.output.as_str().to_owned()),
-                ended_at: Some(at),
+        ),
+        WorkflowEvent::StepSucceeded(event) => (
+            run(&event.workflow_id, "running"),
+            vec![StepPatch {
+                output: said(version, event.output.as_str().to_owned()),
+                ended_at: said(version, at),
                 ..step(
                     &event.step,
                     if event.skipped {
@@ -107,62 +124,68 @@ pub fn project(recorded: &Recorded<WorkflowEvent>, _position: &Position) -> Vec<
                     },
                 )
             }],
-        },
-        WorkflowEvent::StepFailed(event) => Change {
-            run: RunPatch {
-                failed_step: Some(storable(&event.step)),
-                reason: Some(storable(&event.reason)),
+        ),
+        WorkflowEvent::StepFailed(event) => (
+            RunPatch {
+                failed_step: said(version, storable(&event.step)),
+                reason: said(version, storable(&event.reason)),
                 ..run(&event.workflow_id, "compensating")
             },
-            steps: vec![StepPatch {
-                code: Some(storable(&event.code)),
-                reason: Some(storable(&event.reason)),
-                ended_at: Some(at),
+            vec![StepPatch {
+                code: said(version, storable(&event.code)),
+                reason: said(version, storable(&event.reason)),
+                ended_at: said(version, at),
                 ..step(&event.step, "failed")
             }],
-        },
-        WorkflowEvent::CompensationStarted(event) => Change {
-            run: run(&event.workflow_id, "compensating"),
-            steps: vec![StepPatch {
-                attempts: Some(i64::from(event.attempt)),
+        ),
+        WorkflowEvent::CompensationStarted(event) => (
+            run(&event.workflow_id, "compensating"),
+            vec![StepPatch {
+                attempts: said(version, i64::from(event.attempt)),
                 ..step(&event.step, "compensating")
             }],
-        },
-        WorkflowEvent::StepCompensated(event) => Change {
-            run: run(&event.workflow_id, "compensating"),
-            steps: vec![StepPatch {
-                compensated_at: Some(at),
+        ),
+        WorkflowEvent::StepCompensated(event) => (
+            run(&event.workflow_id, "compensating"),
+            vec![StepPatch {
+                compensated_at: said(version, at),
                 ..step(&event.step, "compensated")
             }],
-        },
-        WorkflowEvent::Succeeded(event) => Change {
-            run: run(&event.workflow_id, "succeeded"),
-            steps: Vec::new(),
-        },
-        WorkflowEvent::Compensated(event) => Change {
-            run: RunPatch {
-                failed_step: Some(storable(&event.failed_step)),
-                reason: Some(storable(&event.reason)),
+        ),
+        WorkflowEvent::Succeeded(event) => (run(&event.workflow_id, "succeeded"), Vec::new()),
+        WorkflowEvent::Compensated(event) => (
+            RunPatch {
+                failed_step: said(version, storable(&event.failed_step)),
+                reason: said(version, storable(&event.reason)),
                 ..run(&event.workflow_id, "compensated")
             },
-            steps: Vec::new(),
-        },
-        WorkflowEvent::Parked(event) => Change {
-            run: RunPatch {
-                reason: Some(storable(&event.reason)),
+            Vec::new(),
+        ),
+        WorkflowEvent::Parked(event) => (
+            RunPatch {
+                reason: said(version, storable(&event.reason)),
                 ..run(&event.workflow_id, "parked")
             },
-            steps: vec![StepPatch {
-                reason: Some(storable(&event.reason)),
+            vec![StepPatch {
+                reason: said(version, storable(&event.reason)),
                 ..step(&event.step, "parked")
             }],
-        },
+        ),
     };
-    vec![change]
+    vec![Change {
+        first: version,
+        run,
+        steps,
+    }]
 }
 
-fn started(event: &WorkflowStarted, at: SystemTime) -> Started {
+const fn said<T>(version: i64, value: T) -> Option<Said<T>> {
+    Some(Said { version, value })
+}
+
+fn started(event: &WorkflowStarted, version: i64, at: SystemTime) -> Started {
     Started {
+        version,
         definition_id: storable(&event.definition_id),
         definition_digest: storable(&event.definition_digest),
         context_id: event.trigger.context_id.as_uuid(),
@@ -173,17 +196,21 @@ fn started(event: &WorkflowStarted, at: SystemTime) -> Started {
     }
 }
 
-fn pending(event: &WorkflowStarted) -> Vec<StepPatch> {
+fn pending(event: &WorkflowStarted, version: i64) -> Vec<StepPatch> {
     (1..)
         .zip(&event.definition.steps)
         .map(|(ordinal, step)| StepPatch {
             step: storable(&step.name),
-            ordinal: Some(ordinal),
+            version,
+            ordinal: said(version, ordinal),
             status: "pending",
-            call: Some(match step.call {
-                Call::Agent(_) => "agent",
-                Call::Effect(_) => "effect",
-            }),
+            call: said(
+                version,
+                match step.call {
+                    Call::Agent(_) => "agent",
+                    Call::Effect(_) => "effect",
+                },
+            ),
             ..StepPatch::default()
         })
         .collect()

@@ -12,6 +12,7 @@ use platform_postgres::{Migration, Pool, migrate, schema_name, tokio_postgres};
 pub use crate::digest::{digest, digest_of, digest_of_schema};
 #[cfg(test)]
 pub(crate) use read_model::ReadModel;
+pub(crate) use read_model::TOGETHER;
 #[cfg(test)]
 pub(crate) use runner::run_model_in;
 pub use runner::run_projection;
@@ -43,6 +44,16 @@ pub trait PgProjection: Send + Sync + 'static {
 
     /// What changes because of one event. Pure; a panic makes the record a dead letter.
     fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
+
+    /// Fewer changes that come to the same, of some that follow one another in log
+    /// order. Pure. It is done to what was just read, while what was read before is
+    /// written, so that `apply` has less left to do before its first row goes out.
+    ///
+    /// What is stored is not known here: `apply` must still tell which part of a
+    /// combined change is a repeat, and gets changes that were not combined as well.
+    fn combine(&self, changes: Vec<Self::Change>) -> Vec<Self::Change> {
+        changes
+    }
 
     /// Writes the changes of a batch, in log order, set-based (`UNNEST` or `COPY`).
     ///

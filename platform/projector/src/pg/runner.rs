@@ -8,7 +8,7 @@ use platform_postgres::Claimed;
 use tokio_util::sync::CancellationToken;
 
 use super::PgProjection;
-use super::read_model::ReadModel;
+use super::read_model::{ReadModel, TOGETHER};
 use crate::dead_letter::{DeadLetters, Taken};
 use crate::intake::{Intake, Reads, guarded, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, is_of, reaching, run_groups};
@@ -60,6 +60,14 @@ pub(crate) async fn run_model_in<W: World, M: ReadModel<W::Store>>(
     Session::join_and_run(options, world, role, shutdown).await
 }
 
+/// Records that are written in one transaction, and what changes because of them.
+struct Part<C> {
+    /// Its items do not keep their changes.
+    intake: Intake<Vec<C>>,
+    /// In log order, combined.
+    changes: Vec<C>,
+}
+
 struct ModelRole<W: World, M> {
     model: Arc<M>,
     world: W,
@@ -99,7 +107,10 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
     /// Writes a batch in its parts, one after the other, and reads each while the
     /// one before is written.
     async fn write_batch(&self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        let mut part = Intake::new(0, Vec::new());
+        let mut part = Part {
+            intake: Intake::new(0, Vec::new()),
+            changes: Vec::new(),
+        };
         let mut parts = batch.parts(M::PART).into_iter();
         if let Some(first) = parts.next() {
             part = self.read_part(first, &part).await?;
@@ -109,9 +120,13 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
             let (written, next) = join(self.write_part(&mut part), OptionFuture::from(next)).await;
             written?;
             let Some(mut next) = next.transpose()? else {
-                return part.end();
+                return part.intake.end();
             };
-            next.follow(part);
+            if next.intake.follow(part.intake) {
+                // What has to wait cannot be told apart from the changes it is part of.
+                let left: Vec<&Taken> = next.intake.items.iter().map(|(it, _)| it).collect();
+                next.changes = self.read_again(&left).await?;
+            }
             part = next;
         }
     }
@@ -120,22 +135,35 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
     fn read_part<'a>(
         &'a self,
         batch: Batch,
-        before: &Intake<Vec<M::Change>>,
-    ) -> impl Future<Output = Result<Intake<Vec<M::Change>>, Halt>> + use<'a, W, M> {
-        let mut part = before.next(batch.records.len(), batch.upto);
+        before: &Part<M::Change>,
+    ) -> impl Future<Output = Result<Part<M::Change>, Halt>> + use<'a, W, M> {
+        let Batch { records, upto } = batch;
+        let mut part = Part {
+            intake: before.intake.next(records.len(), upto),
+            changes: Vec::new(),
+        };
+        let mut records = records.into_iter();
         async move {
-            part.read(batch.records, self, &self.dead_letters).await?;
-            Ok(part)
+            loop {
+                let some: Vec<Record> = records.by_ref().take(TOGETHER).collect();
+                if some.is_empty() {
+                    return Ok(part);
+                }
+                let from = part.intake.items.len();
+                part.intake.read(some, self, &self.dead_letters).await?;
+                let read = part.intake.items[from..].iter_mut();
+                let changes = read
+                    .flat_map(|(_, changes)| std::mem::take(changes))
+                    .collect();
+                part.changes.append(&mut self.model.combine(changes));
+            }
         }
     }
 
     /// Rows and checkpoint of a part, in one transaction.
-    async fn write_part(&self, part: &mut Intake<Vec<M::Change>>) -> Result<(), Halt> {
-        let changes = part
-            .items
-            .iter_mut()
-            .flat_map(|(_, changes)| std::mem::take(changes));
-        let changes = changes.collect();
+    async fn write_part(&self, part: &mut Part<M::Change>) -> Result<(), Halt> {
+        let changes = std::mem::take(&mut part.changes);
+        let part = &mut part.intake;
         match self.write(changes, &part.upto).await {
             Ok(()) => Ok(()),
             Err(WriteError::Values(_)) if !part.items.is_empty() => self.write_apart(part).await,
@@ -194,13 +222,18 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
         if some.is_empty() {
             return Ok(());
         }
-        let mut changes = Vec::new();
-        for taken in &some {
-            let mut more = self.read(taken.record()).await.map_err(Halt::from)?;
-            changes.append(&mut more);
-        }
+        let changes = self.read_again(&some).await?;
         let upto = behind(&some, next, &part.upto);
         self.write(changes, &upto).await
+    }
+
+    /// What changes because of these, record by record.
+    async fn read_again(&self, items: &[&Taken]) -> Result<Vec<M::Change>, Halt> {
+        let mut changes = Vec::new();
+        for taken in items {
+            changes.append(&mut self.read(taken.record()).await?);
+        }
+        Ok(changes)
     }
 
     async fn write(&self, changes: Vec<M::Change>, upto: &[Claimed]) -> Result<(), WriteError> {

@@ -14,12 +14,14 @@ use super::{ProgressSink, Stage, next_offsets, stopped};
 use crate::dead_letter::{GivenUp, TOPIC};
 use crate::error::chain;
 use crate::intake::{guarded, guarded_async};
+use crate::pg::TOGETHER;
 use crate::{Deps, Failure, PgProjection};
 
 /// Records of one topic, decoded and projected.
 struct Chunk<P: PgProjection> {
     /// What was understood, kept until the changes are written.
     understood: Vec<Record>,
+    /// Combined.
     changes: Vec<P::Change>,
     /// Behind the last record of each partition.
     reached: Vec<(String, i32, i64)>,
@@ -253,6 +255,8 @@ async fn prepare<P: PgProjection>(
         reached: Vec::new(),
         records: records.len() as u64,
     };
+    // Not combined yet.
+    let mut some = Vec::new();
     for record in records {
         let reached = chunk
             .reached
@@ -276,10 +280,15 @@ async fn prepare<P: PgProjection>(
             }
         };
         if let Ok(mut changes) = project(projection, &record, &events) {
-            chunk.changes.append(&mut changes);
+            some.append(&mut changes);
             chunk.understood.push(record);
         }
+        if some.len() >= TOGETHER {
+            let mut combined = projection.combine(std::mem::take(&mut some));
+            chunk.changes.append(&mut combined);
+        }
     }
+    chunk.changes.append(&mut projection.combine(some));
     Ok(chunk)
 }
 

@@ -21,10 +21,11 @@ use crate::harness::{Goal, Row, in_turns, timed};
 use crate::rows::pgbench;
 
 /// How many events a runner that is behind takes at once, how many of them its first
-/// transaction writes, each one after it twice as many, and how many it projects
-/// before the transaction under way has its turn.
+/// transaction writes, each one after it twice as many, of how many it combines the
+/// changes, and how many it projects before the transaction under way has its turn.
 const BATCH: usize = 7 * FIRST;
 const FIRST: usize = 5_000;
+const TOGETHER: usize = 256;
 const TURN: usize = 32;
 
 /// A projection with its tables, and tables of the same form that `COPY` fills.
@@ -80,7 +81,7 @@ impl<'a, P: PgProjection> Side<'a, P> {
         self.sql(schema, &format!("TRUNCATE {tables}")).await
     }
 
-    /// What the runner does with decoded events: projects them, and commits their
+    /// What the runner does with decoded events: projects and combines them, and commits their
     /// rows with the checkpoint, part by part, projecting one while Postgres writes
     /// the one before.
     async fn project(&self, events: &[At<P::Event>], with_offset: bool) -> anyhow::Result<()> {
@@ -104,13 +105,17 @@ impl<'a, P: PgProjection> Side<'a, P> {
     }
 
     async fn changes(&self, part: &[At<P::Event>]) -> Vec<P::Change> {
-        let mut changes = Vec::with_capacity(part.len());
-        for some in part.chunks(TURN) {
-            let more = some
-                .iter()
-                .flat_map(|(recorded, position)| self.projection.project(recorded, position));
-            changes.extend(more);
-            tokio::task::yield_now().await;
+        let mut changes = Vec::new();
+        for together in part.chunks(TOGETHER) {
+            let mut some = Vec::with_capacity(together.len());
+            for turn in together.chunks(TURN) {
+                let more = turn
+                    .iter()
+                    .flat_map(|(recorded, position)| self.projection.project(recorded, position));
+                some.extend(more);
+                tokio::task::yield_now().await;
+            }
+            changes.append(&mut self.projection.combine(some));
         }
         changes
     }
