@@ -1,7 +1,7 @@
 //! What the runners run in the simulation: a decider whose every total depends
 //! on the one before, and a projection that would count a record twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain_kernel::{Decider, EventId, Metadata, Recorded, Timestamp};
 use platform_log::{DecodeError, Error, MalformedRecord, Outgoing, Position, Record};
@@ -224,7 +224,8 @@ pub(super) fn asked(cause: &Metadata, ordinal: usize, request: Counted) -> Recor
 
 /// One record of the inputs or of the counts.
 pub(super) enum Change {
-    Applied(String, i32),
+    /// Topic, partition, and how many records of it.
+    Applied(String, i32, u64),
     Seen(String),
     Total(String, u64, u64),
 }
@@ -232,8 +233,8 @@ pub(super) enum Change {
 impl Tally {
     pub(super) fn apply(&mut self, change: Change) {
         match change {
-            Change::Applied(topic, partition) => {
-                *self.applied.entry((topic, partition)).or_default() += 1;
+            Change::Applied(topic, partition, records) => {
+                *self.applied.entry((topic, partition)).or_default() += records;
             }
             Change::Seen(id) => {
                 self.seen.insert(id);
@@ -250,7 +251,7 @@ impl Tally {
 
 pub(super) fn changes(recorded: &Recorded<serde_json::Value>, position: &Position) -> Vec<Change> {
     let mut changes = vec![
-        Change::Applied(position.topic.clone(), position.partition),
+        Change::Applied(position.topic.clone(), position.partition, 1),
         Change::Seen(recorded.meta.id.to_string()),
     ];
     if position.topic == COUNTS {
@@ -282,6 +283,25 @@ impl ReadModel<SimStore> for Tallying {
 
     fn project(&self, recorded: &Recorded<serde_json::Value>, position: &Position) -> Vec<Change> {
         changes(recorded, position)
+    }
+
+    /// Counts beforehand, so that it shows when a record is taken out of a part and
+    /// stays in its count.
+    fn combine(&self, changes: Vec<Change>) -> Vec<Change> {
+        let mut applied: BTreeMap<(String, i32), u64> = BTreeMap::new();
+        let mut combined = Vec::new();
+        for change in changes {
+            match change {
+                Change::Applied(topic, partition, records) => {
+                    *applied.entry((topic, partition)).or_default() += records;
+                }
+                other => combined.push(other),
+            }
+        }
+        for ((topic, partition), records) in applied {
+            combined.push(Change::Applied(topic, partition, records));
+        }
+        combined
     }
 
     async fn write(
