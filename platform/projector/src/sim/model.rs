@@ -310,6 +310,14 @@ impl ReadModel<SimStore> for Tallying {
         changes: Vec<Change>,
         upto: &[Claimed],
     ) -> Result<(), WriteError> {
+        // Often enough that a part, its records together, and one of them are refused
+        // one after another: then that one waits, and what is behind it in the next part.
+        if !changes.is_empty() && self.0.nature.fault(10) {
+            self.0
+                .nature
+                .tell(&self.0.name, "is refused its values for now");
+            return Err(WriteError::Values(Failure::transient("not now")));
+        }
         store
             .transact(upto, |tables| {
                 for change in changes {
