@@ -1,7 +1,7 @@
 //! Avro's binary encoding, for who knows the fields and their order. What is
 //! accepted here is what `serde_avro_fast` accepts of the same types.
 
-/// Pairs that are made room for before they are read.
+/// Items of an array that are made room for before they are read.
 const RESERVED: u64 = 16;
 
 /// Why bytes are not the fields they are read as, or fields cannot be bytes.
@@ -19,6 +19,8 @@ pub(crate) enum BadDatum {
     Branch,
     #[error("a number is out of its range")]
     Range,
+    #[error("a boolean is neither false nor true")]
+    Boolean,
     #[error("bytes are left over")]
     BytesLeft,
 }
@@ -54,6 +56,14 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    pub(crate) fn boolean(&mut self) -> Result<bool, BadDatum> {
+        match self.take(1)? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(BadDatum::Boolean),
+        }
+    }
+
     /// A long that counts something.
     pub(crate) fn unsigned(&mut self) -> Result<u64, BadDatum> {
         u64::try_from(self.long()?).map_err(|_| BadDatum::Range)
@@ -71,24 +81,38 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An array of records of two texts. Little is reserved for it: its counts may
-    /// be lies.
+    /// An array of records of two texts.
     pub(crate) fn pairs(&mut self) -> Result<Vec<(String, String)>, BadDatum> {
-        let mut pairs = Vec::new();
+        self.array(|from| {
+            let (first, second) = (from.text()?, from.text()?);
+            Ok((first.to_owned(), second.to_owned()))
+        })
+    }
+
+    /// An array of texts.
+    pub(crate) fn texts(&mut self) -> Result<Vec<String>, BadDatum> {
+        self.array(|from| from.text().map(str::to_owned))
+    }
+
+    /// Little is reserved for an array: its counts may be lies.
+    fn array<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, BadDatum>,
+    ) -> Result<Vec<T>, BadDatum> {
+        let mut items = Vec::new();
         loop {
             let count = self.long()?;
             if count == 0 {
-                return Ok(pairs);
+                return Ok(items);
             }
             if count < 0 {
                 // The size of the block, for readers that skip it.
                 self.varint()?;
             }
             let count = count.unsigned_abs();
-            pairs.reserve(count.min(RESERVED) as usize);
+            items.reserve(count.min(RESERVED) as usize);
             for _ in 0..count {
-                let (first, second) = (self.text()?, self.text()?);
-                pairs.push((first.to_owned(), second.to_owned()));
+                items.push(read(self)?);
             }
         }
     }
@@ -182,12 +206,31 @@ impl<'a> Writer<'a> {
     /// A union of null and a long that counts something, in this order.
     pub(crate) fn maybe_unsigned(&mut self, number: Option<u64>) -> Result<(), BadDatum> {
         self.varint(u64::from(number.is_some()) << 1);
-        match number {
-            None => {}
-            Some(number) if number > i64::MAX.cast_unsigned() => return Err(BadDatum::Range),
-            Some(number) => self.varint(number << 1),
+        number.map_or(Ok(()), |number| self.unsigned(number))
+    }
+
+    /// A long that counts something.
+    pub(crate) fn unsigned(&mut self, number: u64) -> Result<(), BadDatum> {
+        if number > i64::MAX.cast_unsigned() {
+            return Err(BadDatum::Range);
         }
+        self.varint(number << 1);
         Ok(())
+    }
+
+    pub(crate) fn boolean(&mut self, value: bool) {
+        self.datum.push(u8::from(value));
+    }
+
+    /// An array of texts, in one block.
+    pub(crate) fn texts(&mut self, texts: &[String]) {
+        if !texts.is_empty() {
+            self.length(texts.len());
+        }
+        for text in texts {
+            self.text(text);
+        }
+        self.length(0);
     }
 
     /// An array of records of two texts, in one block, without the size that would

@@ -10,6 +10,8 @@ mod any;
 mod call;
 mod callers;
 mod catalogue;
+#[cfg(test)]
+mod chance;
 mod contexts;
 mod datum;
 mod dead_letters;
@@ -21,6 +23,7 @@ mod executions;
 mod form;
 mod notifications;
 mod outcomes;
+mod policy_decided;
 mod registry;
 mod results;
 mod secret;
