@@ -26,4 +26,4 @@ pub use shadow::{
 };
 pub use table::{Column, OnConflict, Table, WORTH_COPYING, or_null};
 pub use tokio_postgres;
-pub use value::{column, micros, storable, timestamptz};
+pub use value::{column, into_storable, micros, storable, timestamptz};

@@ -12,6 +12,15 @@ pub fn storable(text: &str) -> String {
     }
 }
 
+/// As [`storable`], of text that is needed nowhere else.
+pub fn into_storable(text: String) -> String {
+    if text.contains('\0') {
+        storable(&text)
+    } else {
+        text
+    }
+}
+
 /// A `timestamptz` from microseconds since 1970.
 pub fn timestamptz(micros: i64) -> SystemTime {
     let distance = Duration::from_micros(micros.unsigned_abs());
@@ -51,5 +60,8 @@ mod tests {
     fn nul_is_replaced_and_nothing_else_is() {
         assert_eq!(storable("a\0b"), "a\u{fffd}b");
         assert_eq!(storable("grüß"), "grüß");
+        for text in ["a\0b", "grüß", ""] {
+            assert_eq!(into_storable(text.to_owned()), storable(text));
+        }
     }
 }

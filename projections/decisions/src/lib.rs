@@ -15,7 +15,7 @@ use platform_projector::PgProjection;
 use schemas::Decisions;
 
 pub use error::Error;
-pub use project::{DecisionRow, project};
+pub use project::{DecisionRow, project, project_owned};
 pub use query::{Decision, by_correlation, by_id};
 
 /// The read model `decisions`.
@@ -48,6 +48,14 @@ impl PgProjection for DecisionsProjection {
 
     fn project(&self, recorded: &Recorded<PolicyEvent>, position: &Position) -> Vec<DecisionRow> {
         project(recorded, position)
+    }
+
+    fn project_owned(
+        &self,
+        recorded: Recorded<PolicyEvent>,
+        position: &Position,
+    ) -> Vec<DecisionRow> {
+        project_owned(recorded, position)
     }
 
     async fn apply(

@@ -1,9 +1,9 @@
 use std::time::SystemTime;
 
-use domain_kernel::Recorded;
+use domain_kernel::{Json, Recorded};
 use domain_policy::PolicyEvent;
 use platform_log::Position;
-use platform_postgres::{storable, timestamptz};
+use platform_postgres::{into_storable, storable, timestamptz};
 use uuid::Uuid;
 
 /// One decision.
@@ -26,21 +26,29 @@ pub struct DecisionRow {
 }
 
 /// The row that follows from one event.
-pub fn project(recorded: &Recorded<PolicyEvent>, _position: &Position) -> Vec<DecisionRow> {
-    let meta = &recorded.meta;
-    let PolicyEvent::Decided(event) = &recorded.event;
+pub fn project(recorded: &Recorded<PolicyEvent>, position: &Position) -> Vec<DecisionRow> {
+    project_owned(recorded.clone(), position)
+}
+
+/// As [`project`]; the texts of the event become those of the row.
+pub fn project_owned(recorded: Recorded<PolicyEvent>, _position: &Position) -> Vec<DecisionRow> {
+    let Recorded {
+        meta,
+        event: PolicyEvent::Decided(event),
+    } = recorded;
     vec![DecisionRow {
         event_id: meta.id.as_uuid(),
         decision_id: event.decision_id.as_uuid(),
         tenant: storable(meta.tenant.as_str()),
         correlation: meta.correlation.as_uuid(),
-        path: storable(&event.path),
-        bundle_digest: storable(&event.bundle_digest),
-        input: event.input.as_str().to_owned(),
-        result: event.result.as_ref().map(|json| json.as_str().to_owned()),
+        path: into_storable(event.path),
+        bundle_digest: into_storable(event.bundle_digest),
+        input: event.input.into_string(),
+        result: event.result.map(Json::into_string),
         allow: event.allow,
-        reasons: serde_json::Value::from(event.reasons.clone()).to_string(),
-        engine: storable(&event.engine),
+        // Texts can always be written as JSON.
+        reasons: serde_json::to_string(&event.reasons).unwrap_or_default(),
+        engine: into_storable(event.engine),
         duration_us: i64::try_from(event.duration_us).unwrap_or(i64::MAX),
         recorded_at: timestamptz(meta.at.as_micros()),
     }]
@@ -48,7 +56,7 @@ pub fn project(recorded: &Recorded<PolicyEvent>, _position: &Position) -> Vec<De
 
 #[cfg(test)]
 mod tests {
-    use domain_kernel::{CorrelationId, DecisionId, EventId, Json, Metadata, TenantId, Timestamp};
+    use domain_kernel::{CorrelationId, DecisionId, EventId, Metadata, TenantId, Timestamp};
     use domain_policy::PolicyDecided;
 
     use super::*;

@@ -45,6 +45,16 @@ pub trait PgProjection: Send + Sync + 'static {
     /// What changes because of one event. Pure; a panic makes the record a dead letter.
     fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
 
+    /// As `project`, of an event that is needed nowhere else: its texts may move into
+    /// the changes. The runner and a rebuild use this one.
+    fn project_owned(
+        &self,
+        recorded: Recorded<Self::Event>,
+        position: &Position,
+    ) -> Vec<Self::Change> {
+        self.project(&recorded, position)
+    }
+
     /// Fewer changes that come to the same, of some that follow one another in log
     /// order. Pure. It is done to what was just read, while what was read before is
     /// written, so that `apply` has less left to do before its first row goes out.

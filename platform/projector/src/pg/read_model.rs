@@ -25,7 +25,7 @@ pub(crate) trait ReadModel<S: Store>: Send + Sync + 'static {
         record: &Record,
     ) -> impl Future<Output = Result<Vec<Recorded<Self::Event>>, DecodeError>> + Send;
 
-    fn project(&self, recorded: &Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
+    fn project(&self, recorded: Recorded<Self::Event>, position: &Position) -> Vec<Self::Change>;
 
     /// Fewer changes that come to the same.
     fn combine(&self, changes: Vec<Self::Change>) -> Vec<Self::Change>;
@@ -48,8 +48,8 @@ impl<P: PgProjection> ReadModel<PgStore> for P {
         PgProjection::decode(self, record).await
     }
 
-    fn project(&self, recorded: &Recorded<P::Event>, position: &Position) -> Vec<P::Change> {
-        PgProjection::project(self, recorded, position)
+    fn project(&self, recorded: Recorded<P::Event>, position: &Position) -> Vec<P::Change> {
+        self.project_owned(recorded, position)
     }
 
     fn combine(&self, changes: Vec<P::Change>) -> Vec<P::Change> {

@@ -96,7 +96,7 @@ impl<W: World, M: ReadModel<W::Store>> Reads for ModelRole<W, M> {
         let position = record.position();
         guarded(|| {
             events
-                .iter()
+                .into_iter()
                 .flat_map(|recorded| self.model.project(recorded, &position))
                 .collect()
         })

@@ -279,7 +279,14 @@ async fn prepare<P: PgProjection>(
                 continue;
             }
         };
-        if let Ok(mut changes) = project(projection, &record, &events) {
+        let position = record.position();
+        let projected = guarded(|| {
+            events
+                .into_iter()
+                .flat_map(|recorded| projection.project_owned(recorded, &position))
+                .collect::<Vec<_>>()
+        });
+        if let Ok(mut changes) = projected {
             some.append(&mut changes);
             chunk.understood.push(record);
         }

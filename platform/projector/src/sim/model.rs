@@ -281,8 +281,8 @@ impl ReadModel<SimStore> for Tallying {
         Ok(vec![decode(&self.0, record)?])
     }
 
-    fn project(&self, recorded: &Recorded<serde_json::Value>, position: &Position) -> Vec<Change> {
-        changes(recorded, position)
+    fn project(&self, recorded: Recorded<serde_json::Value>, position: &Position) -> Vec<Change> {
+        changes(&recorded, position)
     }
 
     /// Counts beforehand, so that it shows when a record is taken out of a part and

@@ -157,7 +157,7 @@ async fn project(
     let PolicyEvent::Decided(event) = &recorded.event;
     ensure!(event.duration_us == 42, "another event");
     let position = record.position();
-    Ok(black_box(projection.project(&recorded, &position)).len())
+    Ok(black_box(projection.project_owned(recorded, &position)).len())
 }
 
 /// The peak memory of a projector process, with a backlog and with ten times as much.
