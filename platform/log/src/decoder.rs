@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use domain_kernel::{Codec, Recorded};
 
@@ -11,6 +11,9 @@ type Schemas<C> = HashMap<u32, Arc<<C as Codec>::WriterSchema>>;
 /// parsed once.
 pub struct Decoder<C: Codec> {
     registry: SchemaRegistry,
+    /// The one that was met first, with its id: on many topics it is the only one,
+    /// and it is looked at for every record.
+    first: OnceLock<(u32, Arc<C::WriterSchema>)>,
     schemas: RwLock<Schemas<C>>,
 }
 
@@ -24,6 +27,7 @@ impl<C: Codec> Decoder<C> {
     pub fn new(registry: SchemaRegistry) -> Self {
         Self {
             registry,
+            first: OnceLock::new(),
             schemas: RwLock::new(HashMap::new()),
         }
     }
@@ -51,6 +55,11 @@ impl<C: Codec> Decoder<C> {
     }
 
     async fn schema(&self, name: &str, id: u32) -> Result<Arc<C::WriterSchema>, DecodeError> {
+        if let Some((first, schema)) = self.first.get()
+            && *first == id
+        {
+            return Ok(Arc::clone(schema));
+        }
         let known = self
             .schemas
             .read()
@@ -66,6 +75,8 @@ impl<C: Codec> Decoder<C> {
             .await
             .map_err(|source| DecodeError::Schema { source })?;
         let schema = Arc::new(C::parse_schema(name, &text)?);
+        // Another may have been met meanwhile: either will do.
+        let _ = self.first.set((id, Arc::clone(&schema)));
         self.schemas
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -74,6 +74,13 @@ impl Headers {
         found
     }
 
+    /// The value of the first header of this name.
+    pub(super) fn first(&self, wanted: Known) -> Option<&[u8]> {
+        let is_wanted = |mark: &&Mark| matches!(mark.name, Name::Known(it) if it == wanted);
+        let mark = self.marks.iter().find(is_wanted)?;
+        Some(self.value(mark))
+    }
+
     fn name(&self, mark: &Mark) -> &str {
         match mark.name {
             Name::Known(known) => known.as_str(),
@@ -206,6 +213,8 @@ mod tests {
         let headers: Headers = PAIRS.into_iter().collect();
         let found: Vec<&[u8]> = headers.first_of_ours().into_iter().flatten().collect();
         assert_eq!(found, [b"1"]);
+        assert_eq!(headers.first(Known::ID), Some(&b"1"[..]));
+        assert_eq!(headers.first(Known::TYPE), None);
     }
 
     #[test]

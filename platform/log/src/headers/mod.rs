@@ -55,20 +55,13 @@ impl<'a> Found<'a> {
     }
 
     fn optional(&self, header: Known) -> Result<Option<&'a str>, MalformedRecord> {
-        match self.0[header.index()].map(std::str::from_utf8) {
-            None => Ok(None),
-            Some(Ok(text)) => Ok(Some(text)),
-            Some(Err(_)) => Err(MalformedRecord::NotText {
-                header: header.as_str(),
-            }),
-        }
+        self.0[header.index()]
+            .map(|value| as_text(header, value))
+            .transpose()
     }
 
     fn text(&self, header: Known) -> Result<&'a str, MalformedRecord> {
-        self.optional(header)?
-            .ok_or(MalformedRecord::MissingHeader {
-                header: header.as_str(),
-            })
+        self.optional(header)?.ok_or_else(|| missing(header))
     }
 
     fn not_empty(&self, header: Known) -> Result<&'a str, MalformedRecord> {
@@ -128,10 +121,24 @@ pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
 }
 
 pub(crate) fn event_name(headers: &Headers) -> Result<&str, MalformedRecord> {
-    let text = Found::among(headers).text(Known::TYPE)?;
+    let found = headers.first(Known::TYPE);
+    let value = found.ok_or_else(|| missing(Known::TYPE))?;
+    let text = as_text(Known::TYPE, value)?;
     match text.strip_prefix(CE_TYPE_PREFIX) {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(bad(Known::TYPE, "a type of ours")),
+    }
+}
+
+fn as_text(header: Known, value: &[u8]) -> Result<&str, MalformedRecord> {
+    std::str::from_utf8(value).map_err(|_| MalformedRecord::NotText {
+        header: header.as_str(),
+    })
+}
+
+fn missing(header: Known) -> MalformedRecord {
+    MalformedRecord::MissingHeader {
+        header: header.as_str(),
     }
 }
 
