@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use domain_kernel::{Recorded, WorkflowId};
 use domain_workflow::{Call, ResolvedCall, WorkflowEvent, WorkflowStarted};
 use platform_log::Position;
-use platform_postgres::{storable, timestamptz};
+use platform_postgres::{into_storable, storable, timestamptz};
 use uuid::Uuid;
 
 /// What one event changes, or several of one run: the run, and some of its steps.
@@ -224,13 +224,18 @@ const fn call_kind(call: &ResolvedCall) -> &'static str {
 }
 
 fn target(call: &ResolvedCall) -> String {
-    storable(&match call {
-        ResolvedCall::Agent { agent_id, tool, .. } => format!("{agent_id}/{tool}"),
+    into_storable(match call {
+        ResolvedCall::Agent { agent_id, tool, .. } => {
+            [agent_id.as_str(), "/", tool.as_str()].concat()
+        }
         ResolvedCall::Effect {
             connector_id,
             object,
             external_id,
             ..
-        } => format!("{connector_id}/{object}/{external_id}"),
+        } => {
+            let parts = [connector_id, object, external_id].map(String::as_str);
+            parts.join("/")
+        }
     })
 }
