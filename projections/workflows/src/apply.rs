@@ -120,28 +120,36 @@ pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<
         return Ok(());
     }
     let known = known_versions(tx, &changes).await?;
-    let (mut runs, mut steps) = (Vec::new(), Vec::new());
-    let (mut new_runs, mut new_steps) = (Vec::new(), Vec::new());
-    for Change { run, steps: of_run, .. } in fold(changes, &known) {
-        let id = run.workflow_id;
-        let (runs, steps) = if known.contains_key(&id) {
-            (&mut runs, &mut steps)
-        } else {
-            (&mut new_runs, &mut new_steps)
-        };
-        runs.push(run);
-        steps.extend(of_run.into_iter().map(|step| (id, step)));
-    }
+    let (there, new): (Vec<Change>, Vec<Change>) = fold(changes, &known)
+        .into_iter()
+        .partition(|change| known.contains_key(&change.run.workflow_id));
+    let (new_runs, new_steps) = rows(new);
     RUN.append(tx, &new_runs).await?;
     STEP.append(tx, &new_steps).await?;
+    let (runs, steps) = rows(there);
     // Side by side: the second is written down while Postgres executes the first.
     try_join(change(&RUN, tx, &runs), change(&STEP, tx, &steps)).await?;
     Ok(())
 }
 
+fn rows(changes: Vec<Change>) -> (Vec<RunPatch>, Vec<Step>) {
+    let count = changes.iter().map(|change| change.steps.len()).sum();
+    let mut runs = Vec::with_capacity(changes.len());
+    let mut steps = Vec::with_capacity(count);
+    for change in changes {
+        let id = change.run.workflow_id;
+        runs.push(change.run);
+        steps.extend(change.steps.into_iter().map(|step| (id, step)));
+    }
+    (runs, steps)
+}
+
 /// Changes rows that are there, and adds those that are not: a step that its run
 /// did not begin with. These are rare, and writing the others again changes nothing.
 async fn change<R: Sync>(table: &Table<R>, tx: &Transaction<'_>, rows: &[R]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let changed = table.update(tx, rows).await?;
     if usize::try_from(changed) != Ok(rows.len()) {
         table.insert(tx, rows).await?;
@@ -156,7 +164,8 @@ async fn known_versions(
     let mut ids = column(changes, |change| change.run.workflow_id);
     ids.sort_unstable();
     ids.dedup();
-    tx.query(KNOWN, &[&ids])
+    // Without a round trip to be told the types.
+    tx.query_typed(KNOWN, &[(&ids, Type::UUID_ARRAY)])
         .await?
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))

@@ -1,6 +1,7 @@
 use std::future::Future;
 
 use domain_kernel::Recorded;
+use futures::future::try_join;
 use platform_log::{DecodeError, Position, Record};
 use platform_postgres::{Claimed, use_schema};
 
@@ -64,8 +65,12 @@ impl<P: PgProjection> ReadModel<PgStore> for P {
     ) -> Result<(), WriteError> {
         let mut client = store.pool.get().await?;
         let tx = client.transaction().await?;
-        use_schema(&tx, store.checkpoints.schema()).await?;
-        store.checkpoints.advance(&tx, upto).await?;
+        // The second goes out behind the first without waiting for it.
+        try_join(
+            use_schema(&tx, store.checkpoints.schema()),
+            store.checkpoints.advance(&tx, upto),
+        )
+        .await?;
         if !changes.is_empty() {
             self.apply(&tx, changes).await?;
         }

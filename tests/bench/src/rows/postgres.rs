@@ -128,9 +128,11 @@ impl<'a, P: PgProjection> Side<'a, P> {
     ) -> anyhow::Result<()> {
         let mut client = self.pool().get().await?;
         let tx = client.transaction().await?;
-        use_schema(&tx, self.checkpoints.schema()).await?;
+        let using = use_schema(&tx, self.checkpoints.schema());
         if with_offset {
-            self.checkpoints.advance(&tx, &upto).await?;
+            try_join(using, self.checkpoints.advance(&tx, &upto)).await?;
+        } else {
+            using.await?;
         }
         self.projection.apply(&tx, changes).await?;
         Ok(tx.commit().await?)
