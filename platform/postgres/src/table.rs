@@ -153,12 +153,28 @@ impl<R: Sync> Table<R> {
         if rows.len() < WORTH_COPYING {
             return self.insert(tx, rows).await;
         }
+        if self.append_new(tx, rows).await? {
+            Ok(())
+        } else {
+            self.insert(tx, rows).await
+        }
+    }
+
+    /// Copies `rows` unless one of them is there already, comes twice or cannot be
+    /// put into the format. Then it adds none, and answers that it did not.
+    ///
+    /// # Errors
+    /// When Postgres fails or refuses a value.
+    pub async fn append_new(&self, tx: &Transaction<'_>, rows: &[R]) -> Result<bool, Error> {
         // The one goes out behind the other without waiting for it.
         let marking = tx.batch_execute("SAVEPOINT mesh_copy");
         let (marked, copied) = join(marking, self.copy(tx, rows)).await;
         marked?;
         match copied {
-            Ok(()) => tx.batch_execute("RELEASE mesh_copy").await,
+            Ok(()) => {
+                tx.batch_execute("RELEASE mesh_copy").await?;
+                Ok(true)
+            }
             // Refused for a row that is there, or one that could not be put into
             // the format: the other way in takes the one, and names the other.
             Err(error)
@@ -167,7 +183,7 @@ impl<R: Sync> Table<R> {
             {
                 tx.batch_execute("ROLLBACK TO mesh_copy; RELEASE mesh_copy")
                     .await?;
-                self.insert(tx, rows).await
+                Ok(false)
             }
             Err(error) => Err(error),
         }

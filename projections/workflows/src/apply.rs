@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use futures::future::try_join;
 use platform_postgres::{
-    OnConflict, Table, column, or_null,
+    OnConflict, Table, WORTH_COPYING, column, or_null,
     tokio_postgres::{
         Error, Transaction,
         types::{ToSql, Type},
@@ -11,8 +11,8 @@ use platform_postgres::{
 use uuid::Uuid;
 
 use crate::{
-    fold::fold,
-    project::{Change, RunPatch, Said, StepPatch},
+    fold::{combine, drop_stored},
+    project::{Change, Said, StepPatch},
 };
 
 const KNOWN: &str = "SELECT workflow_id, version FROM run WHERE workflow_id = ANY($1::uuid[])";
@@ -20,38 +20,38 @@ const KNOWN: &str = "SELECT workflow_id, version FROM run WHERE workflow_id = AN
 /// A step and the run it belongs to.
 type Step = (Uuid, StepPatch);
 
-const RUN: Table<RunPatch> = Table {
+const RUN: Table<Change> = Table {
     name: "run",
     columns: &[
-        ("workflow_id", Type::UUID, |row| &row.workflow_id),
-        ("tenant", Type::TEXT, |row| &row.tenant),
-        ("correlation", Type::UUID, |row| &row.correlation),
-        ("version", Type::INT8, |row| &row.version),
-        ("status", Type::TEXT, |row| &row.status),
+        ("workflow_id", Type::UUID, |row| &row.run.workflow_id),
+        ("tenant", Type::TEXT, |row| &row.run.tenant),
+        ("correlation", Type::UUID, |row| &row.run.correlation),
+        ("version", Type::INT8, |row| &row.run.version),
+        ("status", Type::TEXT, |row| &row.run.status),
         ("definition_id", Type::TEXT, |row| {
-            or_null(row.started.as_ref(), |it| &it.definition_id)
+            or_null(row.run.started.as_ref(), |it| &it.definition_id)
         }),
         ("definition_digest", Type::TEXT, |row| {
-            or_null(row.started.as_ref(), |it| &it.definition_digest)
+            or_null(row.run.started.as_ref(), |it| &it.definition_digest)
         }),
         ("context_id", Type::UUID, |row| {
-            or_null(row.started.as_ref(), |it| &it.context_id)
+            or_null(row.run.started.as_ref(), |it| &it.context_id)
         }),
         ("kind", Type::TEXT, |row| {
-            or_null(row.started.as_ref(), |it| &it.kind)
+            or_null(row.run.started.as_ref(), |it| &it.kind)
         }),
         ("space", Type::TEXT, |row| {
-            or_null(row.started.as_ref(), |it| &it.space)
+            or_null(row.run.started.as_ref(), |it| &it.space)
         }),
         ("subject", Type::TEXT, |row| {
-            or_null(row.started.as_ref(), |it| &it.subject)
+            or_null(row.run.started.as_ref(), |it| &it.subject)
         }),
         ("started_at", Type::TIMESTAMPTZ, |row| {
-            or_null(row.started.as_ref(), |it| &it.at)
+            or_null(row.run.started.as_ref(), |it| &it.at)
         }),
-        ("failed_step", Type::TEXT, |row| said(&row.failed_step)),
-        ("reason", Type::TEXT, |row| said(&row.reason)),
-        ("changed_at", Type::TIMESTAMPTZ, |row| &row.changed_at),
+        ("failed_step", Type::TEXT, |row| said(&row.run.failed_step)),
+        ("reason", Type::TEXT, |row| said(&row.run.reason)),
+        ("changed_at", Type::TIMESTAMPTZ, |row| &row.run.changed_at),
     ],
     on_conflict: OnConflict::Update {
         keys: &["workflow_id"],
@@ -116,32 +116,43 @@ fn said<T: ToSql + Sync + 'static>(said: &Option<Said<T>>) -> &(dyn ToSql + Sync
 /// Brings the touched runs and steps to where the batch leaves them. One owner
 /// writes a run, so that nothing moves between reading the versions and writing.
 pub(crate) async fn apply(tx: &Transaction<'_>, changes: Vec<Change>) -> Result<(), Error> {
-    if changes.is_empty() {
+    let mut changes = combine(changes);
+    // By their ids, next to one another in the indexes.
+    changes.sort_unstable_by_key(|change| change.run.workflow_id);
+    let (mut begun, mut others): (Vec<Change>, Vec<Change>) =
+        changes.into_iter().partition(|change| change.first <= 1);
+    // A run whose beginning is among them is new, but for a repeat of it on the log.
+    // That is rare, and to look for each run costs as much as a part of its row, so
+    // that it is left to the unique index.
+    if begun.len() >= WORTH_COPYING && RUN.append_new(tx, &begun).await? {
+        STEP.append(tx, &take_steps(&mut begun)).await?;
+    } else {
+        others.append(&mut begun);
+    }
+    if others.is_empty() {
         return Ok(());
     }
-    let known = known_versions(tx, &changes).await?;
-    let (there, new): (Vec<Change>, Vec<Change>) = fold(changes, &known)
+    let known = known_versions(tx, &others).await?;
+    drop_stored(&mut others, &known);
+    let (mut there, mut new): (Vec<Change>, Vec<Change>) = others
         .into_iter()
         .partition(|change| known.contains_key(&change.run.workflow_id));
-    let (new_runs, new_steps) = rows(new);
-    RUN.append(tx, &new_runs).await?;
-    STEP.append(tx, &new_steps).await?;
-    let (runs, steps) = rows(there);
+    RUN.append(tx, &new).await?;
+    STEP.append(tx, &take_steps(&mut new)).await?;
+    let steps = take_steps(&mut there);
     // Side by side: the second is written down while Postgres executes the first.
-    try_join(change(&RUN, tx, &runs), change(&STEP, tx, &steps)).await?;
+    try_join(change(&RUN, tx, &there), change(&STEP, tx, &steps)).await?;
     Ok(())
 }
 
-fn rows(changes: Vec<Change>) -> (Vec<RunPatch>, Vec<Step>) {
-    let count = changes.iter().map(|change| change.steps.len()).sum();
-    let mut runs = Vec::with_capacity(changes.len());
-    let mut steps = Vec::with_capacity(count);
+fn take_steps(changes: &mut [Change]) -> Vec<Step> {
+    let count: usize = changes.iter().map(|change| change.steps.len()).sum();
+    let mut steps: Vec<Step> = Vec::with_capacity(count);
     for change in changes {
         let id = change.run.workflow_id;
-        runs.push(change.run);
-        steps.extend(change.steps.into_iter().map(|step| (id, step)));
+        steps.extend(change.steps.drain(..).map(|step| (id, step)));
     }
-    (runs, steps)
+    steps
 }
 
 /// Changes rows that are there, and adds those that are not: a step that its run
@@ -161,9 +172,7 @@ async fn known_versions(
     tx: &Transaction<'_>,
     changes: &[Change],
 ) -> Result<HashMap<Uuid, i64>, Error> {
-    let mut ids = column(changes, |change| change.run.workflow_id);
-    ids.sort_unstable();
-    ids.dedup();
+    let ids = column(changes, |change| change.run.workflow_id);
     // Without a round trip to be told the types.
     tx.query_typed(KNOWN, &[(&ids, Type::UUID_ARRAY)])
         .await?

@@ -7,47 +7,44 @@ use uuid::Uuid;
 use crate::project::{Change, RunPatch, Said, StepPatch};
 
 /// Folds changes in log order into one for each run, without knowing what is
-/// stored. What comes of it is folded like any other changes.
+/// stored. An event at or below one before it is a repeat and changes nothing,
+/// whatever it says. What comes of it may be folded again.
 pub(crate) fn combine(changes: Vec<Change>) -> Vec<Change> {
-    gather(changes, &HashMap::new())
-}
-
-/// Folds the changes in log order, into one for each run, by their ids. `known`
-/// are the versions that are stored: what is at or below is a repeat and changes
-/// nothing, whatever it says.
-pub(crate) fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
-    let mut folded = gather(changes, known);
-    folded.sort_unstable_by_key(|change| change.run.workflow_id);
-    folded
-}
-
-fn gather(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
     let mut places: HashMap<Uuid, usize> = HashMap::new();
-    let mut gathered: Vec<Change> = Vec::new();
+    let mut combined: Vec<Change> = Vec::new();
     // Where the one before went: events of a run often come together.
     let mut last = 0;
     for mut change in changes {
         let id = change.run.workflow_id;
-        let place = match gathered.get(last) {
+        let place = match combined.get(last) {
             Some(before) if before.run.workflow_id == id => Some(last),
             _ => places.get(&id).copied(),
         };
-        if let Some(place) = place {
-            last = place;
-            let earlier = &mut gathered[place];
-            if keep_after(&mut change, earlier.run.version) {
-                merge(earlier, change);
+        match place {
+            Some(place) => {
+                last = place;
+                let earlier = &mut combined[place];
+                if keep_after(&mut change, earlier.run.version) {
+                    merge(earlier, change);
+                }
             }
-            continue;
-        }
-        let stored = known.get(&id);
-        if stored.is_none_or(|version| keep_after(&mut change, *version)) {
-            last = gathered.len();
-            places.insert(id, last);
-            gathered.push(change);
+            None => {
+                last = combined.len();
+                places.insert(id, last);
+                combined.push(change);
+            }
         }
     }
-    gathered
+    combined
+}
+
+/// Leaves of combined changes what is not stored yet. `known` are the versions that
+/// are: what is at or below is a repeat too.
+pub(crate) fn drop_stored(changes: &mut Vec<Change>, known: &HashMap<Uuid, i64>) {
+    changes.retain_mut(|change| {
+        let stored = known.get(&change.run.workflow_id);
+        stored.is_none_or(|version| keep_after(change, *version))
+    });
 }
 
 /// Drops what events up to `version` said, and answers whether anything is left.
@@ -253,6 +250,29 @@ mod tests {
         folded.steps.iter().find(|step| step.step == name).unwrap()
     }
 
+    /// As `apply` does it.
+    fn fold(changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
+        let mut folded = combine(changes);
+        drop_stored(&mut folded, known);
+        folded
+    }
+
+    /// Looks at each event by itself whether it is a repeat, and folds the others.
+    fn one_by_one(mut changes: Vec<Change>, known: &HashMap<Uuid, i64>) -> Vec<Change> {
+        let mut met = known.clone();
+        changes.retain(|change| {
+            let before = met.insert(change.run.workflow_id, change.run.version);
+            let is_new = before.is_none_or(|version| version < change.run.version);
+            if let Some(version) = before
+                && !is_new
+            {
+                met.insert(change.run.workflow_id, version);
+            }
+            is_new
+        });
+        combine(changes)
+    }
+
     fn text(said: &Option<Said<String>>) -> Option<&str> {
         said.as_ref().map(|it| it.value.as_str())
     }
@@ -325,8 +345,9 @@ mod tests {
         at(*version, event)
     }
 
-    /// What does not count is made equal: the order of steps, and how `first` is known.
+    /// What does not count is made equal: the order, and how `first` is known.
     fn comparable(mut folded: Vec<Change>) -> Vec<Change> {
+        folded.sort_by_key(|change| change.run.workflow_id);
         for change in &mut folded {
             change.first = 0;
             change.steps.sort_by(|a, b| a.step.cmp(&b.step));
@@ -375,7 +396,7 @@ mod tests {
                 .count();
             assert_eq!(
                 comparable(fold(combined, &known)),
-                comparable(fold(changes, &known))
+                comparable(one_by_one(changes, &known))
             );
         }
         assert!(cut > 300, "only {cut} were stored in part");
