@@ -62,7 +62,13 @@ impl TryFrom<PolicyDecided<'_>> for domain::PolicyDecided {
 pub(crate) fn write(event: &domain::PolicyDecided, datum: &mut Vec<u8>) -> Result<(), BadDatum> {
     let mut id = Uuid::encode_buffer();
     let mut to = Writer::new(datum);
-    to.text(event.decision_id.as_uuid().hyphenated().encode_lower(&mut id));
+    to.text(
+        event
+            .decision_id
+            .as_uuid()
+            .hyphenated()
+            .encode_lower(&mut id),
+    );
     to.text(&event.path);
     to.text(&event.bundle_digest);
     to.text(event.input.as_str());

@@ -84,7 +84,9 @@ const STEP: Table<Step> = Table {
         ("code", Type::TEXT, |row| said(&row.1.code)),
         ("reason", Type::TEXT, |row| said(&row.1.reason)),
         ("attempts", Type::INT8, |row| said(&row.1.attempts)),
-        ("started_at", Type::TIMESTAMPTZ, |row| said(&row.1.started_at)),
+        ("started_at", Type::TIMESTAMPTZ, |row| {
+            said(&row.1.started_at)
+        }),
         ("ended_at", Type::TIMESTAMPTZ, |row| said(&row.1.ended_at)),
         ("compensated_at", Type::TIMESTAMPTZ, |row| {
             said(&row.1.compensated_at)

@@ -389,9 +389,9 @@ mod tests {
             cut += combined
                 .iter()
                 .filter(|change| {
-                    known.get(&change.run.workflow_id).is_some_and(|version| {
-                        (change.first..change.run.version).contains(version)
-                    })
+                    known
+                        .get(&change.run.workflow_id)
+                        .is_some_and(|version| (change.first..change.run.version).contains(version))
                 })
                 .count();
             assert_eq!(
@@ -413,7 +413,10 @@ mod tests {
         let [triage] = folded.steps.as_slice() else {
             panic!("{folded:?}");
         };
-        assert_eq!((triage.step.as_str(), triage.status), ("triage", "compensated"));
+        assert_eq!(
+            (triage.step.as_str(), triage.status),
+            ("triage", "compensated")
+        );
         assert_eq!(triage.output, None, "it is stored");
         assert!(triage.compensated_at.is_some());
     }

@@ -83,10 +83,7 @@ fn both_ways_write_the_same_and_read_the_same() {
     for _ in 0..1_000 {
         let event = chance.decided();
         let datum = encode(&event);
-        assert_eq!(
-            datum,
-            DECIDED.encode(&PolicyDecided::from(&event)).unwrap()
-        );
+        assert_eq!(datum, DECIDED.encode(&PolicyDecided::from(&event)).unwrap());
         assert_eq!(by_hand(&schema, &datum).unwrap(), event);
         assert_eq!(by_serde(&schema, &datum).unwrap(), event);
         for _ in 0..20 {
