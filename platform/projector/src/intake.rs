@@ -8,7 +8,7 @@ use platform_postgres::Claimed;
 
 use crate::Failure;
 use crate::dead_letter::{DeadLetters, Taken, Verdict};
-use crate::session::{Halt, Held, is_of};
+use crate::session::{Halt, Held};
 use crate::world::Log;
 
 /// A batch on its way in: what could be decoded, up to the first record of each
@@ -123,7 +123,7 @@ impl<T> Intake<T> {
     fn cut(&mut self, record: &Record) {
         let place = (record.topic.clone(), record.partition, record.offset);
         self.cut.push(place);
-        if let Some(claim) = self.upto.iter_mut().find(|claim| is_of(record, claim)) {
+        if let Some(claim) = claim_of(&mut self.upto, &record.topic, record.partition) {
             claim.next_offset = record.offset;
         }
     }
