@@ -3,7 +3,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use platform_log::Record;
+use platform_log::{Position, Record};
 use platform_postgres::Claimed;
 
 use crate::Failure;
@@ -182,6 +182,21 @@ fn poisoned(panic: &(dyn Any + Send)) -> Failure {
 /// Runs a pure step; a panic is a poison failure.
 pub(crate) fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, Failure> {
     std::panic::catch_unwind(AssertUnwindSafe(step)).map_err(|panic| poisoned(&*panic))
+}
+
+/// What changes because of the events of a record; a panic is a poison failure.
+pub(crate) fn projected<E, C>(
+    record: &Record,
+    events: impl IntoIterator<Item = E>,
+    project: impl Fn(E, &Position) -> Vec<C>,
+) -> Result<Vec<C>, Failure> {
+    let position = record.position();
+    guarded(|| {
+        events
+            .into_iter()
+            .flat_map(|recorded| project(recorded, &position))
+            .collect()
+    })
 }
 
 /// Awaits a step; a panic is a poison failure.

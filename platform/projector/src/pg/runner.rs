@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::PgProjection;
 use super::read_model::{ReadModel, TOGETHER};
 use crate::dead_letter::{DeadLetters, Taken};
-use crate::intake::{Intake, Reads, guarded, guarded_async};
+use crate::intake::{Intake, Reads, guarded_async, projected};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, is_of, reaching, run_groups};
 use crate::world::{Clock, World, WriteError, settle, within};
 use crate::{Deps, Error, Failure};
@@ -93,12 +93,8 @@ impl<W: World, M: ReadModel<W::Store>> Reads for ModelRole<W, M> {
 
     async fn read(&self, record: &Record) -> Result<Vec<M::Change>, Failure> {
         let events = guarded_async(self.model.decode(record)).await?;
-        let position = record.position();
-        guarded(|| {
-            events
-                .into_iter()
-                .flat_map(|recorded| self.model.project(recorded, &position))
-                .collect()
+        projected(record, events, |recorded, position| {
+            self.model.project(recorded, position)
         })
     }
 }

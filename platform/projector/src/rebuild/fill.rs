@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use domain_kernel::Recorded;
 use platform_log::Record;
 use platform_postgres::tokio_postgres::Transaction;
 use platform_postgres::{Checkpoints, Claimed, Client, use_schema};
@@ -13,7 +12,7 @@ use super::source::Source;
 use super::{ProgressSink, Stage, next_offsets, stopped};
 use crate::dead_letter::{GivenUp, TOPIC};
 use crate::error::chain;
-use crate::intake::{guarded, guarded_async};
+use crate::intake::{guarded_async, projected};
 use crate::pg::TOGETHER;
 use crate::{Deps, Failure, PgProjection};
 
@@ -155,7 +154,10 @@ impl<P: PgProjection> Filler<'_, P> {
         while let Some(some) = waiting.pop() {
             let mut changes = Vec::new();
             for (record, events) in some {
-                changes.append(&mut project(&**self.projection, record, events)?);
+                let mut more = projected(record, events, |recorded, position| {
+                    self.projection.project(recorded, position)
+                })?;
+                changes.append(&mut more);
             }
             if changes.is_empty() {
                 continue;
@@ -279,14 +281,10 @@ async fn prepare<P: PgProjection>(
                 continue;
             }
         };
-        let position = record.position();
-        let projected = guarded(|| {
-            events
-                .into_iter()
-                .flat_map(|recorded| projection.project_owned(recorded, &position))
-                .collect::<Vec<_>>()
+        let changes = projected(&record, events, |recorded, position| {
+            projection.project_owned(recorded, position)
         });
-        if let Ok(mut changes) = projected {
+        if let Ok(mut changes) = changes {
             some.append(&mut changes);
             chunk.understood.push(record);
         }
@@ -297,18 +295,4 @@ async fn prepare<P: PgProjection>(
     }
     chunk.changes.append(&mut projection.combine(some));
     Ok(chunk)
-}
-
-fn project<P: PgProjection>(
-    projection: &P,
-    record: &Record,
-    events: &[Recorded<P::Event>],
-) -> Result<Vec<P::Change>, Failure> {
-    let position = record.position();
-    guarded(|| {
-        events
-            .iter()
-            .flat_map(|recorded| projection.project(recorded, &position))
-            .collect()
-    })
 }

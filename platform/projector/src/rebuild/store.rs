@@ -19,7 +19,7 @@ use super::{
 use crate::dead_letter::GivenUp;
 use crate::digest::store_digest_of;
 use crate::error::chain;
-use crate::intake::{guarded, guarded_async};
+use crate::intake::{guarded_async, projected};
 use crate::store::{ShadowStore, offsets};
 use crate::{Deps, Error, Failure};
 
@@ -363,12 +363,8 @@ impl<'a, P: ShadowStore> Job<'a, P> {
                 return Ok(Vec::new());
             }
         };
-        let position = record.position();
-        let changes = guarded(|| {
-            events
-                .iter()
-                .flat_map(|recorded| self.shadow.project(recorded, &position))
-                .collect()
+        let changes = projected(record, &events, |recorded, position| {
+            self.shadow.project(recorded, position)
         });
         Ok(changes.unwrap_or_default())
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::StoreProjection;
 use crate::dead_letter::{self, DeadLetters, Taken};
 use crate::guard::{Guard, stands};
-use crate::intake::{Intake, Reads, guarded, guarded_async};
+use crate::intake::{Intake, Reads, guarded_async, projected};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, run_groups};
 use crate::world::{Clock, Log, Store, World};
 use crate::{Deps, Error, Failure};
@@ -217,12 +217,8 @@ async fn changes_of<P: StoreProjection>(
     record: &Record,
 ) -> Result<Vec<P::Change>, Failure> {
     let events = guarded_async(projection.decode(record)).await?;
-    let position = record.position();
-    guarded(|| {
-        events
-            .iter()
-            .flat_map(|recorded| projection.project(recorded, &position))
-            .collect()
+    projected(record, &events, |recorded, position| {
+        projection.project(recorded, position)
     })
 }
 
