@@ -7,6 +7,7 @@
 //! nothing else. `SIMULATION_SEED=<n>` runs one seed and prints its history,
 //! `SIMULATION_SEEDS=<n>` sets how many are run.
 
+mod broker;
 mod chance;
 mod log;
 mod model;

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain_kernel::{Decider, Recorded};
 use platform_log::{Position, Record};
 
-use super::log::{Broker, WIDTH};
+use super::broker::{Broker, WIDTH};
 use super::model::{
     ASKS, COUNTS, Change, Count, Counted, Counter, INPUT_TOPICS, INPUTS, Pressed, asked, changes,
     decoded,

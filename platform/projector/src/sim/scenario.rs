@@ -7,7 +7,8 @@ use platform_log::{Outgoing, Record};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{Broker, SimLog, WIDTH};
+use super::broker::{Broker, WIDTH};
+use super::log::SimLog;
 use super::model::{Counting, INPUT_TOPICS, INPUTS, PRESSES, PULLS, Pressed, Tallying, outgoing};
 use super::oracle;
 use super::shelf::{Shelf, Shelving};
