@@ -10,6 +10,7 @@ mod rebuild;
 mod redis;
 mod replay;
 mod search;
+mod side;
 
 use futures::future::LocalBoxFuture;
 
