@@ -16,6 +16,7 @@ mod outgoing;
 mod partition;
 mod poller;
 mod producer;
+mod queues;
 mod reader;
 mod record;
 mod registry;

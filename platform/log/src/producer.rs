@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Histogram, counter, gauge, histogram};
+use metrics::{Histogram, counter, histogram};
 use platform_config::Kafka;
 use platform_telemetry::names::metric;
 use rdkafka::ClientContext;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::ack::{Batch, Slot};
 use crate::client::{self, Statistics};
+use crate::queues::{Queues, Waiting, Which};
 use crate::topics::Topics;
 use crate::{Error, Outgoing, Position};
 
@@ -46,6 +47,7 @@ struct Shared {
     settings: Kafka,
     topics: Topics,
     space: Arc<Notify>,
+    queues: Arc<Queues>,
     /// Lets records gather for the linger time: fewer and larger requests, which
     /// is what a loaded broker wants. Each of the two is replaced after a fatal
     /// error, from which the driver never recovers.
@@ -69,13 +71,15 @@ impl Producer {
     /// When the driver refuses a setting.
     pub fn new(settings: &Kafka) -> Result<Self, Error> {
         let space = Arc::new(Notify::new());
-        let gathering = connect(settings, settings.linger_ms, &space)?;
-        let hasty = connect(settings, 0, &space)?;
+        let queues = Arc::new(Queues::default());
+        let gathering = connect(settings, Which::Gathering, &space, &queues)?;
+        let hasty = connect(settings, Which::Hasty, &space, &queues)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 settings: settings.clone(),
                 topics: Topics::new(&settings.topic_prefix),
                 space,
+                queues,
                 gathering: Mutex::new(Arc::new(gathering)),
                 hasty: Mutex::new(Arc::new(hasty)),
             }),
@@ -333,16 +337,16 @@ impl Producer {
             return;
         };
         let shared = &self.shared;
-        for (place, linger_ms) in [
-            (&shared.gathering, shared.settings.linger_ms),
-            (&shared.hasty, 0),
+        for (place, which) in [
+            (&shared.gathering, Which::Gathering),
+            (&shared.hasty, Which::Hasty),
         ] {
             let mut current = place.lock().unwrap_or_else(PoisonError::into_inner);
             if !std::ptr::eq(Arc::as_ptr(&current), broken) {
                 continue;
             }
             tracing::error!(error.code = %code, reason, "producer failed for good and is replaced");
-            match connect(&shared.settings, linger_ms, &shared.space) {
+            match connect(&shared.settings, which, &shared.space, &shared.queues) {
                 Ok(client) => {
                     let old = std::mem::replace(&mut *current, Arc::new(client));
                     // Dropping the driver waits for its thread.
@@ -361,7 +365,16 @@ fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
         .clone()
 }
 
-fn connect(settings: &Kafka, linger_ms: u32, space: &Arc<Notify>) -> Result<Client, Error> {
+fn connect(
+    settings: &Kafka,
+    which: Which,
+    space: &Arc<Notify>,
+    queues: &Arc<Queues>,
+) -> Result<Client, Error> {
+    let linger_ms = match which {
+        Which::Gathering => settings.linger_ms,
+        Which::Hasty => 0,
+    };
     let mut config = client::config(settings);
     config
         .set("enable.idempotence", "true")
@@ -386,7 +399,9 @@ fn connect(settings: &Kafka, linger_ms: u32, space: &Arc<Notify>) -> Result<Clie
                 .to_string(),
         );
     let events = Events {
+        which,
         space: space.clone(),
+        queues: queues.clone(),
         prefix: settings.topic_prefix.clone(),
         requests: AtomicI64::new(0),
         records: AtomicI64::new(0),
@@ -413,7 +428,9 @@ fn refused(record: &Outgoing, reason: &'static str, error: Error) -> Error {
 
 /// What the driver tells the producer, on the driver's thread.
 struct Events {
+    which: Which,
     space: Arc<Notify>,
+    queues: Arc<Queues>,
     /// Before the name of each topic.
     prefix: String,
     /// What was told last of what only grows.
@@ -461,8 +478,11 @@ impl ClientContext for Events {
 
     fn stats_raw(&self, json: &[u8]) {
         if let Some(statistics) = Statistics::parse(json) {
-            gauge!(metric::LOG_QUEUE_RECORDS).set(statistics.msg_cnt as f64);
-            gauge!(metric::LOG_QUEUE_BYTES).set(statistics.msg_size as f64);
+            let waiting = Waiting {
+                records: statistics.msg_cnt,
+                bytes: statistics.msg_size,
+            };
+            self.queues.show(self.which, waiting);
             self.sent(&statistics);
         }
     }
