@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use domain_kernel::CorrelationId;
 use platform_postgres::Pool;
 use platform_redis::{Batch, Redis};
 use projections_deliveries::Delivery;
@@ -91,22 +92,34 @@ impl Remembering {
     /// # Panics
     /// When one of the three does.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let (redis, in_flight_ttl) = (self.redis.clone(), self.in_flight_ttl);
+        let mark = move |ids| mark(redis.clone(), ids, in_flight_ttl);
+        self.run_marking(shutdown, mark).await;
+    }
+
+    async fn run_marking<F>(
+        self,
+        shutdown: CancellationToken,
+        mark: impl Fn(Vec<CorrelationId>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<Vec<Vec<u8>>, MarkerUnknown>> + Send + 'static,
+    {
         let Self {
             redis,
             pool,
-            in_flight_ttl,
+            in_flight_ttl: _,
             writes,
             writing,
             marking,
             looking_up,
         } = self;
         let writing = Writing {
-            redis: redis.clone(),
+            redis,
             receiver: writing,
         };
         let marking = marking.run(
             shutdown.clone(),
-            move |ids| mark(redis.clone(), ids, in_flight_ttl),
+            mark,
             // Its request went away before it knew that the marker is its own.
             move |id, marked| {
                 if marked.is_ok_and(|before| before.is_empty()) {
@@ -178,5 +191,54 @@ impl Writing {
             metrics::idempotency_store_away("redis");
             debug!(error = %error, "answers not remembered in redis");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use platform_testkit::TestBed;
+    use tokio::sync::Notify;
+
+    use super::super::claim::IN_FLIGHT;
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_marker_nobody_waits_for_is_forgotten_though_the_shutdown_has_begun() {
+        let bed = TestBed::new("gateway_forgotten").await.unwrap();
+        let redis = Redis::connect(&bed.settings.redis).await.unwrap();
+        let pool = Pool::connect(&bed.settings.postgres).unwrap();
+        let (ends, remembering) = Remembering::new(redis.clone(), pool, TTL);
+        let (marked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let marking = {
+            let (redis, marked, go_on) = (redis.clone(), marked.clone(), go_on.clone());
+            move |ids: Vec<CorrelationId>| {
+                let (redis, marked, go_on) = (redis.clone(), marked.clone(), go_on.clone());
+                async move {
+                    let before = mark(redis, ids, TTL).await;
+                    marked.notify_one();
+                    go_on.notified().await;
+                    before
+                }
+            }
+        };
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(remembering.run_marking(shutdown.clone(), marking));
+
+        let id = CorrelationId::of_delivery("zapier", "msg_1");
+        let mut request = Box::pin(ends.marks.ask(id));
+        assert!(futures::poll!(&mut request).is_pending());
+        marked.notified().await;
+        assert_eq!(redis.get(&key(id)).await.unwrap(), Some(vec![IN_FLIGHT]));
+        drop(request);
+        // Tasks of one thread have their turn as they are woken: whoever ends at
+        // the shutdown has ended before marking goes on.
+        shutdown.cancel();
+        go_on.notify_one();
+        running.await.unwrap();
+        assert_eq!(redis.get(&key(id)).await.unwrap(), None);
     }
 }
