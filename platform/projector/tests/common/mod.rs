@@ -5,6 +5,7 @@
 
 pub mod answering;
 pub mod counter;
+pub mod counting;
 pub mod proxy;
 pub mod wire;
 
