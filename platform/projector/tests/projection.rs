@@ -6,104 +6,15 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use common::applying::{applying, with_registry};
 use common::proxy::Proxy;
-use common::wire::{Pressed, Presses};
+use common::wire::Presses;
 use common::{Bed, DEAD_LETTERS, PATIENCE, Running, bed, pressed};
-use domain_kernel::Recorded;
-use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, SchemaRegistry};
-use platform_postgres::tokio_postgres::{Error, Transaction};
-use platform_postgres::{Checkpoints, Claimed, Migration};
-use platform_projector::{
-    Checked, PgProjection, RebuildOptions, digest, rebuild_projection, run_projection,
-};
+use platform_log::{Outgoing, Record, SchemaRegistry};
+use platform_postgres::{Checkpoints, Claimed};
+use platform_projector::{Checked, RebuildOptions, digest, rebuild_projection, run_projection};
 use platform_testkit::eventually;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// Counts how often each press was applied. Deliberately without a guard, so
-/// that a row applied twice shows.
-struct Presses2 {
-    decoder: Decoder<Presses>,
-    gate: Arc<watch::Sender<bool>>,
-    /// Fails on the way, after the rows were written.
-    slow: bool,
-    /// How many presses were taken in hand.
-    taken: Arc<AtomicUsize>,
-}
-
-struct Applied {
-    stream: String,
-    number: i64,
-}
-
-impl PgProjection for Presses2 {
-    const NAME: &'static str = "test-presses";
-    type Event = Pressed;
-    type Change = Applied;
-
-    fn topics(&self) -> Vec<&'static str> {
-        vec!["mesh.presses"]
-    }
-
-    async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Pressed>>, DecodeError> {
-        let _ = self.gate.subscribe().wait_for(|open| *open).await;
-        self.taken.fetch_add(1, Ordering::SeqCst);
-        Ok(vec![self.decoder.decode(record).await?])
-    }
-
-    fn project(&self, recorded: &Recorded<Pressed>, _position: &Position) -> Vec<Applied> {
-        assert_ne!(recorded.event.text, "panic", "told to");
-        vec![Applied {
-            stream: recorded.event.stream.clone(),
-            number: recorded.event.number as i64,
-        }]
-    }
-
-    async fn apply(&self, tx: &Transaction<'_>, changes: Vec<Applied>) -> Result<(), Error> {
-        for change in changes {
-            tx.execute(
-                "INSERT INTO applied AS a (stream, number, times) VALUES ($1, $2, 1)
-                 ON CONFLICT (stream, number) DO UPDATE SET times = a.times + 1",
-                &[&change.stream, &change.number],
-            )
-            .await?;
-        }
-        if self.slow {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    fn migrations(&self) -> Vec<Migration> {
-        vec![Migration {
-            version: 1,
-            name: "applied",
-            sql: "CREATE TABLE applied (
-                      stream text NOT NULL,
-                      number bigint NOT NULL CHECK (number < 666),
-                      times bigint NOT NULL,
-                      PRIMARY KEY (stream, number)
-                  )",
-        }]
-    }
-
-    fn digest_query(&self) -> &'static str {
-        "SELECT stream || '/' || number || '/' || times FROM applied"
-    }
-}
-
-fn projection(bed: &Bed) -> Presses2 {
-    with_registry(bed.registry.clone())
-}
-
-fn with_registry(registry: SchemaRegistry) -> Presses2 {
-    Presses2 {
-        decoder: Decoder::new(registry),
-        gate: Arc::new(watch::Sender::new(true)),
-        slow: false,
-        taken: Arc::default(),
-    }
-}
 
 const ROWS: &str = "SELECT count(*) FROM test_presses.applied";
 const TWICE: &str = "SELECT count(*) FROM test_presses.applied WHERE times <> 1";
@@ -122,7 +33,7 @@ async fn has_rows(bed: &Bed, rows: i64) {
 async fn it_goes_on_at_its_checkpoint_after_an_abrupt_stop() {
     let bed = bed("resume").await;
     for round in 0..4u64 {
-        let mut slow = projection(&bed);
+        let mut slow = applying(&bed);
         slow.slow = true;
         let running = Running::start(|stop| run_projection(slow, bed.deps(), stop));
         let (from, to) = (round * 100, round * 100 + 100);
@@ -136,7 +47,7 @@ async fn it_goes_on_at_its_checkpoint_after_an_abrupt_stop() {
         .unwrap();
         running.crash().await;
     }
-    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     has_rows(&bed, 800).await;
     running.stop().await;
 }
@@ -144,7 +55,7 @@ async fn it_goes_on_at_its_checkpoint_after_an_abrupt_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_after_another_claimed_is_refused() {
     let bed = bed("fenced").await;
-    let zombie = projection(&bed);
+    let zombie = applying(&bed);
     let gate = Arc::clone(&zombie.gate);
     let running = Running::start(|stop| run_projection(zombie, bed.deps(), stop));
     bed.press("a", 0..1).await;
@@ -204,7 +115,7 @@ async fn members_come_and_go_and_every_press_counts_once() {
     let bed = bed("members").await;
     let taken = Arc::new(AtomicUsize::new(0));
     let member = || {
-        let mut member = projection(&bed);
+        let mut member = applying(&bed);
         (member.slow, member.taken) = (true, Arc::clone(&taken));
         member
     };
@@ -232,12 +143,12 @@ async fn members_come_and_go_and_every_press_counts_once() {
 async fn the_older_of_two_with_one_name_ends() {
     let mut bed = bed("named").await;
     bed.settings.kafka.instance_id = Some("one".to_owned());
-    let older = run_projection(projection(&bed), bed.deps(), CancellationToken::new());
+    let older = run_projection(applying(&bed), bed.deps(), CancellationToken::new());
     let older = tokio::spawn(older);
     bed.press("a", 0..10).await;
     has_rows(&bed, 10).await;
 
-    let newer = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let newer = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     let ended = tokio::time::timeout(PATIENCE, older).await.unwrap();
     let error = ended.unwrap().unwrap_err();
     assert!(
@@ -252,7 +163,7 @@ async fn the_older_of_two_with_one_name_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_goes_to_the_dead_letters_and_the_partition_moves_on() {
     let bed = bed("poison").await;
-    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     bed.press_on(0, &pressed("a", 1)).await;
 
     let good = bed.encoder.encode::<Presses>(&pressed("a", 2)).unwrap();
@@ -348,7 +259,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated() {
     let bed = bed("ambiguous").await;
     let postgres = Proxy::before(&bed.settings.postgres.url).await;
     let deps = bed.deps_through(&postgres);
-    let running = Running::start(|stop| run_projection(projection(&bed), deps, stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), deps, stop));
     bed.press("a", 0..10).await;
     has_rows(&bed, 10).await;
     for round in 1..4u64 {
@@ -366,7 +277,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
     let bed = bed("cut").await;
-    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     bed.press("a", 0..10).await;
     has_rows(&bed, 10).await;
     running.stop().await;
@@ -383,7 +294,7 @@ async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
         }),
         ..bed.deps()
     };
-    let running = Running::start(|stop| run_projection(projection(&bed), deps, stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), deps, stop));
     eventually(PATIENCE, || async {
         let reasons = reasons.lock().unwrap();
         reasons
@@ -394,7 +305,7 @@ async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
     .unwrap();
     bed.press("a", 10..20).await;
     rebuild_projection(
-        Arc::new(projection(&bed)),
+        Arc::new(applying(&bed)),
         &bed.deps(),
         &RebuildOptions::default(),
     )
@@ -409,7 +320,7 @@ async fn a_topic_that_ends_before_the_checkpoint_is_not_read_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_schema_or_table_is_filled_again_from_the_log() {
     let bed = bed("dropped").await;
-    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     bed.press("a", 0..10).await;
     has_rows(&bed, 10).await;
     for drop in [
@@ -435,12 +346,12 @@ async fn a_dropped_schema_or_table_is_filled_again_from_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_gives_the_same_digest_beside_a_live_runner() {
     let bed = bed("rebuild").await;
-    let running = Running::start(|stop| run_projection(projection(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
     for key in ["a", "b", "c", "d"] {
         bed.press(key, 0..200).await;
     }
     has_rows(&bed, 800).await;
-    let before = digest(&projection(&bed), &bed.pool).await.unwrap();
+    let before = digest(&applying(&bed), &bed.pool).await.unwrap();
     let client = bed.pool.get().await.unwrap();
     client
         .batch_execute("DELETE FROM test_presses.applied WHERE number % 3 = 0")
@@ -448,11 +359,11 @@ async fn a_rebuild_gives_the_same_digest_beside_a_live_runner() {
         .unwrap();
     assert_ne!(
         before,
-        digest(&projection(&bed), &bed.pool).await.unwrap(),
+        digest(&applying(&bed), &bed.pool).await.unwrap(),
         "the digest shows missing rows"
     );
     let rebuilt = rebuild_projection(
-        Arc::new(projection(&bed)),
+        Arc::new(applying(&bed)),
         &bed.deps(),
         &RebuildOptions::default(),
     )
@@ -464,7 +375,7 @@ async fn a_rebuild_gives_the_same_digest_beside_a_live_runner() {
         "{:?}",
         rebuilt.checked
     );
-    assert_eq!(before, digest(&projection(&bed), &bed.pool).await.unwrap());
+    assert_eq!(before, digest(&applying(&bed), &bed.pool).await.unwrap());
     // The live runner goes on behind what was replayed.
     bed.press("a", 200..210).await;
     has_rows(&bed, 810).await;

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "a module of several test files")]
 
 pub mod answering;
+pub mod applying;
 pub mod counter;
 pub mod counting;
 pub mod proxy;

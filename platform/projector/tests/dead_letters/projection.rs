@@ -3,89 +3,30 @@
 use std::sync::Arc;
 
 use domain_kernel::Recorded;
-use platform_log::{DecodeError, Decoder, Outgoing, Position, Record, frame};
+use platform_log::{DecodeError, Outgoing, Position, Record, frame};
 use platform_postgres::Migration;
 use platform_postgres::tokio_postgres::{Error as PgError, Transaction};
 use platform_projector::{PgProjection, RebuildOptions, rebuild_projection, run_projection};
 
+use crate::common::applying::{Applied, Applying, applying};
 use crate::common::wire::{Pressed, Presses};
 use crate::common::{Bed, DEAD_LETTERS, Running, bed, pressed};
 use crate::{hand_back, letters, number_is};
 
-/// Counts how often each press was applied, without a guard.
-struct Applying {
-    decoder: Decoder<Presses>,
+/// Refuses one number, for as long as the trigger is there.
+fn refusing(bed: &Bed) -> Applying {
+    let mut refusing = applying(bed);
+    refusing.refuses = true;
+    refusing
 }
 
-impl PgProjection for Applying {
-    const NAME: &'static str = "test-applying";
-    type Event = Pressed;
-    type Change = (String, i64);
-
-    fn topics(&self) -> Vec<&'static str> {
-        vec!["mesh.presses"]
-    }
-
-    async fn decode(&self, record: &Record) -> Result<Vec<Recorded<Pressed>>, DecodeError> {
-        Ok(vec![self.decoder.decode(record).await?])
-    }
-
-    fn project(&self, recorded: &Recorded<Pressed>, _: &Position) -> Vec<(String, i64)> {
-        vec![(recorded.event.stream.clone(), recorded.event.number as i64)]
-    }
-
-    async fn apply(
-        &self,
-        tx: &Transaction<'_>,
-        changes: Vec<(String, i64)>,
-    ) -> Result<(), PgError> {
-        for (stream, number) in changes {
-            tx.execute(
-                "INSERT INTO applied AS a (stream, number, times) VALUES ($1, $2, 1)
-                 ON CONFLICT (stream, number) DO UPDATE SET times = a.times + 1",
-                &[&stream, &number],
-            )
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// One number is refused by a trigger, for as long as the trigger is there.
-    fn migrations(&self) -> Vec<Migration> {
-        vec![Migration {
-            version: 1,
-            name: "applied",
-            sql: "CREATE TABLE applied (
-                      stream text NOT NULL,
-                      number bigint NOT NULL,
-                      times bigint NOT NULL,
-                      PRIMARY KEY (stream, number)
-                  );
-                  CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                      $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
-                  CREATE TRIGGER refuse BEFORE INSERT ON applied
-                      FOR EACH ROW WHEN (NEW.number = 50) EXECUTE FUNCTION refuse();",
-        }]
-    }
-
-    fn digest_query(&self) -> &'static str {
-        "SELECT stream || '/' || number || '/' || times FROM applied"
-    }
-}
-
-fn applying(bed: &Bed) -> Applying {
-    Applying {
-        decoder: bed.decoder(),
-    }
-}
-
-/// The same under another name.
+/// The same under another name, and without the trigger.
 struct Other(Applying);
 
 impl PgProjection for Other {
     const NAME: &'static str = "test-other";
     type Event = Pressed;
-    type Change = (String, i64);
+    type Change = Applied;
 
     fn topics(&self) -> Vec<&'static str> {
         self.0.topics()
@@ -95,29 +36,16 @@ impl PgProjection for Other {
         self.0.decode(record).await
     }
 
-    fn project(&self, recorded: &Recorded<Pressed>, at: &Position) -> Vec<(String, i64)> {
+    fn project(&self, recorded: &Recorded<Pressed>, at: &Position) -> Vec<Applied> {
         self.0.project(recorded, at)
     }
 
-    async fn apply(
-        &self,
-        tx: &Transaction<'_>,
-        changes: Vec<(String, i64)>,
-    ) -> Result<(), PgError> {
+    async fn apply(&self, tx: &Transaction<'_>, changes: Vec<Applied>) -> Result<(), PgError> {
         self.0.apply(tx, changes).await
     }
 
     fn migrations(&self) -> Vec<Migration> {
-        vec![Migration {
-            version: 1,
-            name: "applied",
-            sql: "CREATE TABLE applied (
-                      stream text NOT NULL,
-                      number bigint NOT NULL,
-                      times bigint NOT NULL,
-                      PRIMARY KEY (stream, number)
-                  )",
-        }]
+        self.0.migrations()
     }
 
     fn digest_query(&self) -> &'static str {
@@ -125,14 +53,14 @@ impl PgProjection for Other {
     }
 }
 
-const ROWS: &str = "SELECT count(*) FROM test_applying.applied";
-const REFUSED: &str = "SELECT times FROM test_applying.applied WHERE number = 50";
+const ROWS: &str = "SELECT count(*) FROM test_presses.applied";
+const REFUSED: &str = "SELECT times FROM test_presses.applied WHERE number = 50";
 const OTHERS: &str = "SELECT sum(times)::bigint FROM test_other.applied";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_projection_gave_up_comes_back_to_it_alone() {
     let bed = bed("letters projection").await;
-    let first = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
+    let first = Running::start(|stop| run_projection(refusing(&bed), bed.deps(), stop));
     let other = Running::start(|stop| run_projection(Other(applying(&bed)), bed.deps(), stop));
     bed.press_on(0, &pressed("a", 49)).await;
     bed.press_on(0, &pressed("a", 50)).await;
@@ -143,7 +71,7 @@ async fn what_a_projection_gave_up_comes_back_to_it_alone() {
     number_is(&bed, ROWS, 3).await;
     number_is(&bed, OTHERS, 4).await;
     let letter = &given_up[0];
-    assert_eq!(letter.consumer, "test-applying");
+    assert_eq!(letter.consumer, "test-presses");
     assert_eq!(letter.attempts, 3);
     assert!(letter.causes.len() > 1, "{:?}", letter.causes);
     assert!(letter.reason.contains("not this one"), "{}", letter.reason);
@@ -166,7 +94,7 @@ async fn what_a_projection_gave_up_comes_back_to_it_alone() {
 
     let client = bed.pool.get().await.unwrap();
     client
-        .batch_execute("DROP TRIGGER refuse ON test_applying.applied")
+        .batch_execute("DROP TRIGGER refuse ON test_presses.applied")
         .await
         .unwrap();
     hand_back(&bed, letter).await;
@@ -186,23 +114,23 @@ async fn only_the_partition_of_a_record_that_is_tried_again_waits() {
     // For ever, as this test goes.
     bed.settings.dead_letters.attempts = 1_000_000;
     bed.settings.dead_letters.longest_pause_ms = 100;
-    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(refusing(&bed), bed.deps(), stop));
     bed.press_on(0, &pressed("a", 50)).await;
     bed.press_on(0, &pressed("a", 51)).await;
     for number in 0..20 {
         bed.press_on(1, &pressed("b", number)).await;
         number_is(&bed, ROWS, number as i64 + 1).await;
     }
-    let generation = "SELECT max(generation) FROM test_applying.mesh_checkpoint";
+    let generation = "SELECT max(generation) FROM test_presses.mesh_checkpoint";
     let before = bed.number(generation).await;
     let client = bed.pool.get().await.unwrap();
     client
-        .batch_execute("DROP TRIGGER refuse ON test_applying.applied")
+        .batch_execute("DROP TRIGGER refuse ON test_presses.applied")
         .await
         .unwrap();
     // What passes after all is handled in its place, and nothing twice.
     number_is(&bed, ROWS, 22).await;
-    number_is(&bed, "SELECT max(times) FROM test_applying.applied", 1).await;
+    number_is(&bed, "SELECT max(times) FROM test_presses.applied", 1).await;
     assert_eq!(
         bed.number(generation).await,
         before,
@@ -229,7 +157,7 @@ async fn an_unknown_schema_is_waited_for_and_then_given_up() {
     bed.producer.append(outgoing.to_partition(0)).await.unwrap();
     bed.press_on(0, &pressed("a", 2)).await;
     let begun = std::time::Instant::now();
-    let running = Running::start(|stop| run_projection(applying(&bed), bed.deps(), stop));
+    let running = Running::start(|stop| run_projection(refusing(&bed), bed.deps(), stop));
     let given_up = letters(&bed, 1).await;
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
     assert!(given_up[0].attempts >= 3, "{}", given_up[0].attempts);
@@ -246,12 +174,12 @@ async fn an_unknown_schema_is_waited_for_and_then_given_up() {
 
     // A rebuild passes over what was given up, and over nothing else.
     let options = RebuildOptions::default();
-    rebuild_projection(Arc::new(applying(&bed)), &bed.deps(), &options)
+    rebuild_projection(Arc::new(refusing(&bed)), &bed.deps(), &options)
         .await
         .unwrap();
     number_is(&bed, ROWS, 1).await;
     let again = Outgoing::dead_letter("mesh.presses", &unknown, &[]);
     bed.producer.append(again.to_partition(0)).await.unwrap();
-    let stopped = rebuild_projection(Arc::new(applying(&bed)), &bed.deps(), &options).await;
+    let stopped = rebuild_projection(Arc::new(refusing(&bed)), &bed.deps(), &options).await;
     assert!(stopped.is_err(), "a rebuild does not give up records");
 }
