@@ -7,7 +7,7 @@ use platform_log::{Position, Record};
 use platform_postgres::Claimed;
 
 use crate::Failure;
-use crate::dead_letter::{DeadLetters, Taken, Verdict};
+use crate::dead_letter::{DeadLetters, TOPIC, Taken, Verdict};
 use crate::session::{Halt, Held};
 use crate::world::Log;
 
@@ -15,6 +15,9 @@ use crate::world::Log;
 /// topic partition that cannot be handled for now.
 pub(crate) struct Intake<T> {
     pub(crate) items: Vec<(Taken, T)>,
+    /// Where there was nothing to read: letters that are somebody else's, and what
+    /// was given up when it was read.
+    pub(crate) passed: Vec<Place>,
     /// How far it comes; of the parts before it too, once it follows them.
     pub(crate) upto: Vec<Claimed>,
     /// Why the batch was cut short; the runner halts after handling the rest.
@@ -27,7 +30,7 @@ pub(crate) struct Intake<T> {
 }
 
 /// Topic, partition, offset.
-type Place = (String, i32, i64);
+pub(crate) type Place = (String, i32, i64);
 
 /// How many records are read before whatever else is under way has its turn.
 const TURN: usize = 32;
@@ -43,6 +46,7 @@ impl<T> Intake<T> {
     pub(crate) fn new(capacity: usize, upto: Vec<Claimed>) -> Self {
         Self {
             items: Vec::with_capacity(capacity),
+            passed: Vec::new(),
             upto,
             stopped: None,
             held: Vec::new(),
@@ -71,14 +75,21 @@ impl<T> Intake<T> {
             if self.is_cut(&record) {
                 continue;
             }
-            for taken in dead_letters.resolve(record).await? {
+            let letter = (record.topic == TOPIC).then(|| place(&record));
+            let resolved = dead_letters.resolve(record).await?;
+            if resolved.is_empty() {
+                self.passed.extend(letter);
+            }
+            for taken in resolved {
                 if self.is_cut(&taken.at) {
                     break;
                 }
                 match reader.read(taken.record()).await {
                     Ok(read) => self.items.push((taken, read)),
                     Err(failure) => {
-                        self.fail(&taken, failure, dead_letters).await?;
+                        if self.fail(&taken, failure, dead_letters).await? {
+                            self.passed.push(place(&taken.at));
+                        }
                     }
                 }
             }
@@ -121,8 +132,7 @@ impl<T> Intake<T> {
 
     /// Ends the batch before this record, for its topic partition.
     fn cut(&mut self, record: &Record) {
-        let place = (record.topic.clone(), record.partition, record.offset);
-        self.cut.push(place);
+        self.cut.push(place(record));
         if let Some(claim) = claim_of(&mut self.upto, &record.topic, record.partition) {
             claim.next_offset = record.offset;
         }
@@ -162,6 +172,10 @@ impl<T> Intake<T> {
             }),
         }
     }
+}
+
+fn place(record: &Record) -> Place {
+    (record.topic.clone(), record.partition, record.offset)
 }
 
 fn claim_of<'a>(upto: &'a mut [Claimed], topic: &str, partition: i32) -> Option<&'a mut Claimed> {

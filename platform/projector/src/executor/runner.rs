@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use domain_kernel::Recorded;
-use platform_log::Admin;
+use platform_log::{Admin, Record};
 use platform_postgres::{Claimed, Pool, migrate, schema_name, use_schema};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,11 +14,11 @@ use super::progress::{Mark, Progress, Vector};
 use super::recovery::{self, Histories};
 use super::work::{Job, Work};
 use super::{Cancellation, Executor};
-use crate::dead_letter::{self, DeadLetters, Taken, with_redrives};
-use crate::intake::{Intake, guarded_async};
+use crate::dead_letter::{DeadLetters, Taken, with_redrives};
+use crate::intake::{Intake, Place, Reads, guarded_async};
 use crate::session::{Batch, Halt, Role, Session, SessionOptions, checkpoints, group};
 use crate::world::{PgStore, Real, World, WriteError, settle};
-use crate::{Deps, Error};
+use crate::{Deps, Error, Failure};
 
 const TICK: Duration = Duration::from_millis(50);
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -129,29 +129,11 @@ impl<E: Executor> Role for ExecutorRole<E> {
     }
 
     async fn handle(&mut self, batch: Batch) -> Result<Vec<Claimed>, Halt> {
-        let mut intake: Intake<Option<Recorded<E::Request>>> =
-            Intake::new(batch.records.len(), batch.upto);
-        for record in batch.records {
-            if intake.is_cut(&record) {
-                continue;
-            }
-            let letter = (record.topic == dead_letter::TOPIC).then(|| record.clone());
-            let Some(taken) = self.dead_letters.resolve(record).await?.pop() else {
-                let passed = letter.map(|letter| (Taken::itself(letter), None));
-                intake.items.extend(passed);
-                continue;
-            };
-            match guarded_async(self.executor.decode(taken.record())).await {
-                Ok(request) => intake.items.push((taken, request)),
-                Err(failure) => {
-                    if intake.fail(&taken, failure, &self.dead_letters).await? {
-                        intake.items.push((taken, None));
-                    }
-                }
-            }
-        }
+        let mut intake = Intake::new(batch.records.len(), batch.upto);
+        intake.read(batch.records, self, &self.dead_letters).await?;
         let finished = self.finished_among(&intake.items).await?;
         self.recall(&intake.items, &finished).await?;
+        self.pass(&intake.passed);
         for (taken, request) in std::mem::take(&mut intake.items) {
             self.take_in(taken, request, &finished);
         }
@@ -253,6 +235,15 @@ impl<E: Executor> Role for ExecutorRole<E> {
     }
 }
 
+impl<E: Executor> Reads for ExecutorRole<E> {
+    /// None where the record is of no interest.
+    type Read = Option<Recorded<E::Request>>;
+
+    async fn read(&self, record: &Record) -> Result<Self::Read, Failure> {
+        guarded_async(self.executor.decode(record)).await
+    }
+}
+
 impl<E: Executor> ExecutorRole<E> {
     fn ownership(&self, claims: Vec<Claimed>) -> Ownership {
         let checkpoints = self.store.checkpoints.clone();
@@ -275,6 +266,16 @@ impl<E: Executor> ExecutorRole<E> {
             recovery::finished_among(&self.deps.pool, self.store.checkpoints.schema(), &streams)
                 .await?;
         Ok(finished.into_iter().collect())
+    }
+
+    /// Nothing is to be done for what stands here.
+    fn pass(&self, places: &[Place]) {
+        let mut inner = self.work.lock();
+        for (topic, partition, offset) in places {
+            if let Some(progress) = inner.progress.get_mut(partition) {
+                progress.pass(topic, *offset);
+            }
+        }
     }
 
     /// Begins a request, or passes over a record that asks for nothing new.
