@@ -72,13 +72,37 @@ impl Circuit {
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, Refused> {
+        self.call_for(1, call).await
+    }
+
+    /// As [`Circuit::call`], of one call that is made for several callers: where
+    /// it fails, it has failed for each of them, so that a circuit does not open
+    /// later because its callers share a call.
+    ///
+    /// # Errors
+    /// As those of [`Circuit::call`].
+    pub async fn call_for<T, E>(
+        &self,
+        callers: usize,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, Refused> {
         let permit = self.admit()?;
         let answer = call.await;
-        match &answer {
-            Ok(_) => permit.success(),
-            Err(_) => permit.failure(),
+        if answer.is_ok() {
+            permit.success();
+            return Ok(answer);
+        }
+        let epoch = permit.epoch;
+        permit.failure();
+        for _ in 1..callers {
+            // Once it has opened, the epoch is another, and nothing counts any more.
+            self.record(epoch, Outcome::Failure);
         }
         Ok(answer)
+    }
+
+    fn record(&self, epoch: u64, outcome: Outcome) {
+        self.change(|breaker| breaker.record(Instant::now().into_std(), epoch, outcome));
     }
 
     fn change<T>(&self, act: impl FnOnce(&mut CircuitBreaker) -> T) -> T {
@@ -126,9 +150,7 @@ impl Permit {
     }
 
     fn report(&self, outcome: Outcome) {
-        let epoch = self.epoch;
-        self.circuit
-            .change(|breaker| breaker.record(Instant::now().into_std(), epoch, outcome));
+        self.circuit.record(self.epoch, outcome);
     }
 }
 
@@ -172,6 +194,28 @@ mod tests {
         assert_eq!(circuit.state(), CircuitState::Open);
         let never = async { unreachable!("the circuit is open") };
         assert!(circuit.call::<(), ()>(never).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_call_for_several_has_failed_for_each_of_them() {
+        let circuit = Circuit::new(
+            "crm",
+            BreakerSettings {
+                failures_to_open: 3,
+                open_for: Duration::from_secs(3_600),
+                probes_to_close: 1,
+            },
+        );
+        let failed = async { Err::<(), _>(()) };
+        assert_eq!(circuit.call_for(2, failed).await, Ok(Err(())));
+        assert_eq!(circuit.state(), CircuitState::Closed);
+        let succeeded = async { Ok::<_, ()>(()) };
+        assert_eq!(circuit.call_for(2, succeeded).await, Ok(Ok(())));
+        assert_eq!(
+            circuit.call_for(3, async { Err::<(), _>(()) }).await,
+            Ok(Err(()))
+        );
+        assert_eq!(circuit.state(), CircuitState::Open);
     }
 
     #[test]

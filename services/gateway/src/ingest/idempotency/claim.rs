@@ -1,18 +1,18 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain_kernel::CorrelationId;
 use platform_postgres::Pool;
 use platform_redis::Redis;
-use platform_resilience::Circuit;
-use projections_deliveries::{Delivery, Status};
 
 use super::gather::Gather;
 use super::local::{Known, LocalSet};
 use super::marks::MarkerUnknown;
 use super::remember::{Remembering, Write, Writes};
-use crate::cache::{BREAKER, Cache};
+use super::stores::{Said, Stores};
+use crate::cache::Cache;
 use crate::metrics;
 
 /// How long Postgres may take to tell whether it knows an id.
@@ -86,16 +86,9 @@ pub(crate) struct Unavailable;
 #[derive(Debug)]
 pub(crate) struct Idempotency {
     pub(super) local: LocalSet,
-    pub(super) redis: Redis,
-    pub(super) pool: Pool,
-    marks: Gather<Vec<u8>, MarkerUnknown>,
-    lookups: Gather<Option<Delivery>, Unavailable>,
+    pub(super) stores: Arc<Stores>,
+    questions: Gather<Said>,
     writes: Writes,
-    pub(super) in_flight_ttl: Duration,
-    pub(super) public_url: String,
-    /// Before each store: while one is away, nobody waits for its deadline.
-    pub(super) redis_circuit: Circuit,
-    pub(super) postgres_circuit: Circuit,
     cache: Cache,
     forgets: bool,
 }
@@ -122,18 +115,14 @@ impl Idempotency {
         in_flight_ttl: Duration,
         public_url: String,
     ) -> (Self, Remembering) {
-        let (ends, remembering) = Remembering::new(redis.clone(), pool.clone(), in_flight_ttl);
+        let stores = Stores::new(redis.clone(), pool, in_flight_ttl, public_url);
+        let stores = Arc::new(stores);
+        let (ends, remembering) = Remembering::new(redis, stores.clone());
         let idempotency = Self {
             local: LocalSet::new(),
-            redis,
-            pool,
-            marks: ends.marks,
-            lookups: ends.lookups,
+            stores,
+            questions: ends.questions,
             writes: ends.writes,
-            in_flight_ttl,
-            public_url,
-            redis_circuit: Circuit::new("idempotency-redis", BREAKER),
-            postgres_circuit: Circuit::new("idempotency-postgres", BREAKER),
             cache,
             forgets: false,
         };
@@ -163,39 +152,67 @@ impl Idempotency {
                 answered: true,
             }));
         }
-        match self.local.begin(correlation) {
-            Known::Nothing => {}
-            Known::InFlight => return Ok(Claim::InFlight),
-            Known::Answered(first, answer) => {
-                return Ok(repeat("local", first == digest, answer));
-            }
-        }
-        let mut ticket = Ticket {
-            idempotency: self,
-            correlation,
-            digest,
-            // Until the answer says otherwise: the caller may go away meanwhile.
-            marked: true,
-            answered: false,
+        let ticket = match self.begin(correlation, digest) {
+            Ok(ticket) => ticket,
+            Err(claim) => return Ok(claim),
         };
-        // Both at once: the answer of each is needed, and neither depends on the other.
-        let (marker, stored) = tokio::join!(self.mark(correlation), self.lookup(correlation));
-        ticket.marked = matches!(marker, Ok(Marker::Ours) | Err(MarkerUnknown::MayBeSet));
+        let said = self.questions.ask(correlation).await;
+        self.judge(ticket, said.unwrap_or_else(|_| Said::nothing()))
+    }
+
+    /// The ticket to ask the stores with, unless this process knows already what
+    /// is to be done.
+    pub(super) fn begin(
+        &self,
+        correlation: CorrelationId,
+        digest: BodyDigest,
+    ) -> Result<Ticket<'_>, Claim<'_>> {
+        match self.local.begin(correlation) {
+            Known::Nothing => Ok(Ticket {
+                idempotency: self,
+                correlation,
+                digest,
+                // Until the answer says otherwise: the caller may go away meanwhile.
+                marked: true,
+                answered: false,
+            }),
+            Known::InFlight => Err(Claim::InFlight),
+            Known::Answered(first, answer) => Err(repeat("local", first == digest, answer)),
+        }
+    }
+
+    /// What is to be done, by what the stores say.
+    ///
+    /// # Errors
+    /// When neither of them did.
+    pub(super) fn judge<'a>(
+        &self,
+        mut ticket: Ticket<'a>,
+        said: Said,
+    ) -> Result<Claim<'a>, Unavailable> {
+        let Said { before, stored } = said;
+        let digest = ticket.digest;
+        ticket.marked = match &before {
+            Ok(before) => before.is_empty(),
+            Err(unknown) => *unknown == MarkerUnknown::MayBeSet,
+        };
+        let stored_is_known = stored.is_ok();
         if let Ok(Some((first, answer))) = stored {
             ticket.keep(first, &answer);
             return Ok(repeat("postgres", first == digest, answer));
         }
-        match marker {
-            Ok(Marker::Ours) => Ok(Claim::First(ticket)),
-            Ok(Marker::InFlight) => Ok(Claim::InFlight),
-            Ok(Marker::Answered(first, answer)) => {
-                ticket.answered = true;
-                self.local.answered(correlation, first, &answer);
-                Ok(repeat("redis", first == digest, answer))
-            }
-            Err(_) if stored.is_ok() => Ok(Claim::First(ticket)),
-            Err(_) => Err(Unavailable),
-        }
+        let before = match before {
+            Ok(before) if before.is_empty() => return Ok(Claim::First(ticket)),
+            Ok(before) => before,
+            Err(_) if stored_is_known => return Ok(Claim::First(ticket)),
+            Err(_) => return Err(Unavailable),
+        };
+        let Some((first, answer)) = decode(&before) else {
+            return Ok(Claim::InFlight);
+        };
+        ticket.answered = true;
+        self.local.answered(ticket.correlation, first, &answer);
+        Ok(repeat("redis", first == digest, answer))
     }
 
     /// The answer given under `correlation`, if it is still at hand without
@@ -220,64 +237,15 @@ impl Idempotency {
     /// The circuits before the stores, and how they stand.
     pub(crate) fn circuits(&self) -> BTreeMap<&'static str, &'static str> {
         BTreeMap::from([
-            ("idempotency-redis", self.redis_circuit.state().as_str()),
+            (
+                "idempotency-redis",
+                self.stores.redis_circuit.state().as_str(),
+            ),
             (
                 "idempotency-postgres",
-                self.postgres_circuit.state().as_str(),
+                self.stores.postgres_circuit.state().as_str(),
             ),
         ])
-    }
-
-    /// Sets the marker in Redis, or tells what is there already.
-    async fn mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
-        let marked = self.redis_circuit.call(self.try_mark(correlation)).await;
-        marked.unwrap_or(Err(MarkerUnknown::NotSet))
-    }
-
-    /// One key, in a call with those of others.
-    async fn try_mark(&self, correlation: CorrelationId) -> Result<Marker, MarkerUnknown> {
-        let asked = self.marks.ask(correlation).await;
-        let before = asked.unwrap_or_else(|_| {
-            metrics::idempotency_store_away("redis");
-            Err(MarkerUnknown::MayBeSet)
-        })?;
-        Ok(match decode(&before) {
-            Some((digest, answer)) => Marker::Answered(digest, answer),
-            None if before.is_empty() => Marker::Ours,
-            None => Marker::InFlight,
-        })
-    }
-
-    /// What the read model of deliveries knows.
-    async fn lookup(
-        &self,
-        correlation: CorrelationId,
-    ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
-        let found = self
-            .postgres_circuit
-            .call(self.try_lookup(correlation))
-            .await;
-        found.unwrap_or(Err(Unavailable))
-    }
-
-    /// One lookup by primary key, in a query with those of others.
-    async fn try_lookup(
-        &self,
-        correlation: CorrelationId,
-    ) -> Result<Option<(BodyDigest, Answer)>, Unavailable> {
-        let asked = self.lookups.ask(correlation).await;
-        let found = asked.unwrap_or_else(|_| {
-            metrics::idempotency_store_away("postgres");
-            Err(Unavailable)
-        })?;
-        let Some(delivery) = found else {
-            return Ok(None);
-        };
-        let Status::Accepted { delivery_id, .. } = &delivery.status else {
-            return Ok(None);
-        };
-        let answer = Answer::new(correlation, delivery_id, &self.public_url);
-        Ok(BodyDigest::from_hex(&delivery.body_sha256).map(|digest| (digest, answer)))
     }
 }
 
@@ -310,18 +278,7 @@ impl Drop for Ticket<'_> {
     }
 }
 
-#[derive(Debug)]
-enum Marker {
-    Ours,
-    InFlight,
-    Answered(BodyDigest, Answer),
-}
-
-pub(super) fn repeat<'a>(
-    recognised_by: &'static str,
-    same_body: bool,
-    answer: Answer,
-) -> Claim<'a> {
+fn repeat<'a>(recognised_by: &'static str, same_body: bool, answer: Answer) -> Claim<'a> {
     metrics::repeat(recognised_by);
     if same_body {
         Claim::Repeat(answer)
@@ -344,7 +301,7 @@ fn encode(digest: BodyDigest, answer: &Answer) -> Vec<u8> {
 }
 
 /// None for a marker, and for whatever else: it counts as in flight until it expires.
-pub(super) fn decode(value: &[u8]) -> Option<(BodyDigest, Answer)> {
+fn decode(value: &[u8]) -> Option<(BodyDigest, Answer)> {
     let (&ANSWERED, rest) = value.split_first()? else {
         return None;
     };

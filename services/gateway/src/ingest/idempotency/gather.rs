@@ -7,40 +7,40 @@ const BATCH: usize = 512;
 const QUEUE: usize = 16_384;
 
 #[derive(Debug)]
-struct Question<A, E> {
+struct Question<A> {
     id: CorrelationId,
-    answer: oneshot::Sender<Result<A, E>>,
+    answer: oneshot::Sender<A>,
 }
 
-/// A store, asked about one id each by many requests at once. While one question
+/// Stores, asked about one id each by many requests at once. While one question
 /// is under way the next ones gather, so that a single request waits for nobody
 /// and a thousand share a few round trips.
 #[derive(Debug)]
-pub(super) struct Gather<A, E> {
-    questions: mpsc::Sender<Question<A, E>>,
+pub(super) struct Gather<A> {
+    questions: mpsc::Sender<Question<A>>,
 }
 
 /// The task that asks.
 #[derive(Debug)]
-pub(super) struct Asking<A, E> {
-    receiver: mpsc::Receiver<Question<A, E>>,
+pub(super) struct Asking<A> {
+    receiver: mpsc::Receiver<Question<A>>,
 }
 
 /// Too many wait, or the gateway ends.
 #[derive(Debug)]
 pub(super) struct NotAsked;
 
-pub(super) fn gather<A, E: Clone>() -> (Gather<A, E>, Asking<A, E>) {
+pub(super) fn gather<A>() -> (Gather<A>, Asking<A>) {
     let (questions, receiver) = mpsc::channel(QUEUE);
     (Gather { questions }, Asking { receiver })
 }
 
-impl<A, E> Gather<A, E> {
-    /// What the store says of `id`.
+impl<A> Gather<A> {
+    /// What the stores say of `id`.
     ///
     /// # Errors
-    /// When it was not asked; and within, when it did not say.
-    pub(super) async fn ask(&self, id: CorrelationId) -> Result<Result<A, E>, NotAsked> {
+    /// When they were not asked.
+    pub(super) async fn ask(&self, id: CorrelationId) -> Result<A, NotAsked> {
         let (answer, answered) = oneshot::channel();
         let question = Question { id, answer };
         self.questions.try_send(question).map_err(|_| NotAsked)?;
@@ -48,14 +48,14 @@ impl<A, E> Gather<A, E> {
     }
 }
 
-impl<A, E: Clone> Asking<A, E> {
+impl<A> Asking<A> {
     /// Asks until `shutdown`, and then what is still waiting. `ask` answers all
     /// ids, in their order; what nobody waits for any more goes to `unwanted`.
-    pub(super) async fn run<F: Future<Output = Result<Vec<A>, E>>>(
+    pub(super) async fn run<F: Future<Output = Vec<A>>>(
         mut self,
         shutdown: CancellationToken,
         ask: impl Fn(Vec<CorrelationId>) -> F,
-        unwanted: impl Fn(CorrelationId, Result<A, E>),
+        unwanted: impl Fn(CorrelationId, A),
     ) {
         let mut questions = Vec::with_capacity(BATCH);
         loop {
@@ -71,18 +71,13 @@ impl<A, E: Clone> Asking<A, E> {
                 return;
             }
             questions.retain(|question| !question.answer.is_closed());
+            if questions.is_empty() {
+                continue;
+            }
             let ids = questions.iter().map(|question| question.id).collect();
-            let (mut answers, failed) = match ask(ids).await {
-                Ok(answers) => (answers.into_iter(), None),
-                Err(error) => (Vec::new().into_iter(), Some(error)),
-            };
-            for Question { id, answer } in questions.drain(..) {
-                let said = match (answers.next(), &failed) {
-                    (Some(said), _) => Ok(said),
-                    (None, Some(error)) => Err(error.clone()),
-                    // Fewer answers than questions: as if it had not been asked.
-                    (None, None) => continue,
-                };
+            let answers = ask(ids).await;
+            // Whose answer is missing sees its end of the channel closed.
+            for (Question { id, answer }, said) in questions.drain(..).zip(answers) {
                 if let Err(said) = answer.send(said) {
                     unwanted(id, said);
                 }
@@ -105,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_meanwhile_is_asked_together_and_each_gets_its_own() {
-        let (gather, asking) = gather::<CorrelationId, ()>();
+        let (gather, asking) = gather::<CorrelationId>();
         let asked = Mutex::new(Vec::new());
         let shutdown = CancellationToken::new();
         let asking = asking.run(
@@ -113,7 +108,7 @@ mod tests {
             async |ids| {
                 asked.lock().unwrap().push(ids.len());
                 tokio::task::yield_now().await;
-                Ok(ids)
+                ids
             },
             |_, _| {},
         );
@@ -121,7 +116,7 @@ mod tests {
             let all = (0..100).map(|n| gather.ask(id(n)));
             let answers = futures::future::join_all(all).await;
             for (n, answer) in answers.into_iter().enumerate() {
-                assert_eq!(answer.unwrap(), Ok(id(n)));
+                assert_eq!(answer.unwrap(), id(n));
             }
             shutdown.cancel();
         };
@@ -132,17 +127,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_is_everybodys_and_what_nobody_waits_for_is_told() {
-        let (gather, asking) = gather::<(), &str>();
+    async fn what_nobody_waits_for_is_told() {
+        let (gather, asking) = gather::<&str>();
         let shutdown = CancellationToken::new();
         let (begun, go_on) = (Notify::new(), Notify::new());
         let unwanted = Mutex::new(Vec::new());
         let asking = asking.run(
             shutdown.clone(),
-            async |_| {
+            async |ids| {
                 begun.notify_one();
                 go_on.notified().await;
-                Err("away")
+                vec!["known"; ids.len()]
             },
             |id, _| unwanted.lock().unwrap().push(id),
         );
@@ -157,11 +152,23 @@ mod tests {
                 go_on.notify_one();
             };
             let (answer, ()) = tokio::join!(gather.ask(id(2)), patient);
-            assert_eq!(answer.unwrap(), Err("away"));
+            assert_eq!(answer.unwrap(), "known");
             shutdown.cancel();
         };
         tokio::join!(asking, requests);
         assert_eq!(*unwanted.lock().unwrap(), [id(1)]);
         assert!(gather.ask(id(3)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whose_answer_is_missing_was_not_asked() {
+        let (gather, asking) = gather::<&str>();
+        let shutdown = CancellationToken::new();
+        let asking = asking.run(shutdown.clone(), async |_| Vec::new(), |_, _| {});
+        let request = async {
+            assert!(gather.ask(id(1)).await.is_err());
+            shutdown.cancel();
+        };
+        tokio::join!(asking, request);
     }
 }

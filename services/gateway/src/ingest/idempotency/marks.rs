@@ -21,8 +21,8 @@ pub(super) enum MarkerUnknown {
 /// # Errors
 /// When Redis does not say.
 pub(super) async fn mark(
-    redis: Redis,
-    ids: Vec<CorrelationId>,
+    redis: &Redis,
+    ids: &[CorrelationId],
     ttl: Duration,
 ) -> Result<Vec<Vec<u8>>, MarkerUnknown> {
     let names: Vec<String> = ids.iter().map(|id| key(*id)).collect();

@@ -9,11 +9,11 @@
 mod claim;
 mod gather;
 mod local;
-mod lookup;
 mod many;
 mod marks;
 mod recall;
 mod remember;
+mod stores;
 
 pub(crate) use claim::{Answer, BodyDigest, Claim, Idempotency};
 pub(crate) use remember::Remembering;

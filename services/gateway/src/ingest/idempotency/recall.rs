@@ -47,7 +47,7 @@ impl Idempotency {
     }
 
     async fn read_tail(&self, kafka: &Kafka, registry: &SchemaRegistry) -> Result<usize, Failed> {
-        let known: HashMap<i32, i64> = projections_deliveries::read_upto(&self.pool)
+        let known: HashMap<i32, i64> = projections_deliveries::read_upto(&self.stores.pool)
             .await?
             .into_iter()
             .collect();
@@ -78,7 +78,8 @@ impl Idempotency {
                 if let DeliveryEvent::Accepted(accepted) = recorded.event
                     && let Some(digest) = BodyDigest::from_hex(&accepted.body_sha256)
                 {
-                    let answer = Answer::new(correlation, &accepted.delivery_id, &self.public_url);
+                    let url = &self.stores.public_url;
+                    let answer = Answer::new(correlation, &accepted.delivery_id, url);
                     self.remember(correlation, digest, &answer);
                     count += 1;
                 }

@@ -1,18 +1,16 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain_kernel::CorrelationId;
-use platform_postgres::Pool;
 use platform_redis::{Batch, Redis};
-use projections_deliveries::Delivery;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::claim::{Unavailable, key};
+use super::claim::{LOOKUP_DEADLINE, key};
 use super::gather::{Asking, Gather, gather};
-use super::lookup::accepted;
-use super::marks::{MarkerUnknown, mark};
+use super::stores::{Said, Stores};
 use crate::metrics;
 
 /// How long Redis keeps an answer. Postgres keeps it for ever.
@@ -44,45 +42,39 @@ impl Writes {
 }
 
 /// The tasks behind the requests. One writes behind, so that answering waits for
-/// no round trip and the writes of many answers share one; two ask Redis and
-/// Postgres for many at once.
+/// no round trip and the writes of many answers share one; the other asks Redis
+/// and Postgres for many at once, and of both together, so that a claim is one
+/// question and one wake.
 #[derive(Debug)]
 pub(crate) struct Remembering {
     redis: Redis,
-    pool: Pool,
-    in_flight_ttl: Duration,
+    stores: Arc<Stores>,
     writes: Writes,
     writing: mpsc::Receiver<Write>,
-    marking: Asking<Vec<u8>, MarkerUnknown>,
-    looking_up: Asking<Option<Delivery>, Unavailable>,
+    asking: Asking<Said>,
 }
 
 /// The ends that requests hold.
 pub(super) struct Ends {
-    pub(super) marks: Gather<Vec<u8>, MarkerUnknown>,
-    pub(super) lookups: Gather<Option<Delivery>, Unavailable>,
+    pub(super) questions: Gather<Said>,
     pub(super) writes: Writes,
 }
 
 impl Remembering {
-    pub(super) fn new(redis: Redis, pool: Pool, in_flight_ttl: Duration) -> (Ends, Self) {
+    pub(super) fn new(redis: Redis, stores: Arc<Stores>) -> (Ends, Self) {
         let (sender, writing) = mpsc::channel(QUEUE);
-        let (marks, marking) = gather();
-        let (lookups, looking_up) = gather();
+        let (questions, asking) = gather();
         let writes = Writes { sender };
         let ends = Ends {
-            marks,
-            lookups,
+            questions,
             writes: writes.clone(),
         };
         let remembering = Self {
             redis,
-            pool,
-            in_flight_ttl,
+            stores,
             writes,
             writing,
-            marking,
-            looking_up,
+            asking,
         };
         (ends, remembering)
     }
@@ -90,50 +82,48 @@ impl Remembering {
     /// Works until `shutdown`, and then off what is still waiting.
     ///
     /// # Panics
-    /// When one of the three does.
+    /// When one of the two does.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let (redis, in_flight_ttl) = (self.redis.clone(), self.in_flight_ttl);
-        let mark = move |ids| mark(redis.clone(), ids, in_flight_ttl);
-        self.run_marking(shutdown, mark).await;
+        let stores = self.stores.clone();
+        let ask = move |ids: Vec<CorrelationId>| {
+            let stores = stores.clone();
+            async move { stores.ask(&ids, LOOKUP_DEADLINE).await }
+        };
+        self.run_asking(shutdown, ask).await;
     }
 
-    async fn run_marking<F>(
+    async fn run_asking<F>(
         self,
         shutdown: CancellationToken,
-        mark: impl Fn(Vec<CorrelationId>) -> F + Send + 'static,
+        ask: impl Fn(Vec<CorrelationId>) -> F + Send + 'static,
     ) where
-        F: Future<Output = Result<Vec<Vec<u8>>, MarkerUnknown>> + Send + 'static,
+        F: Future<Output = Vec<Said>> + Send + 'static,
     {
         let Self {
             redis,
-            pool,
-            in_flight_ttl: _,
+            stores: _,
             writes,
             writing,
-            marking,
-            looking_up,
+            asking,
         } = self;
         let writing = Writing {
             redis,
             receiver: writing,
         };
-        let marking = marking.run(
-            shutdown.clone(),
-            mark,
+        let asking = asking.run(
+            shutdown,
+            ask,
             // Its request went away before it knew that the marker is its own.
-            move |id, marked| {
-                if marked.is_ok_and(|before| before.is_empty()) {
+            move |id, said| {
+                if said.before.is_ok_and(|before| before.is_empty()) {
                     writes.push(Write::Forget { key: key(id) });
                 }
             },
         );
-        let looking_up =
-            looking_up.run(shutdown, move |ids| accepted(pool.clone(), ids), |_, _| {});
         let asked = CancellationToken::new();
-        // A task each, or what wakes one would have all of them polled.
+        // A task each, or what wakes one would have both of them polled.
         let mut tasks = JoinSet::new();
-        tasks.spawn(marking);
-        tasks.spawn(looking_up);
+        tasks.spawn(asking);
         tasks.spawn(writing.run(asked.clone()));
         while let Some(ended) = tasks.join_next().await {
             match ended.map_err(JoinError::try_into_panic) {
@@ -141,7 +131,7 @@ impl Remembering {
                 Err(Err(error)) => warn!(error = %error, "a task of the answers did not end well"),
                 Ok(()) => {}
             }
-            // Marking may have something forgotten to its end, so writing, which
+            // Asking may have something forgotten to its end, so writing, which
             // cannot end before it, ends last.
             if tasks.len() == 1 {
                 asked.cancel();
@@ -198,6 +188,7 @@ impl Writing {
 mod tests {
     use std::sync::Arc;
 
+    use platform_postgres::Pool;
     use platform_testkit::TestBed;
     use tokio::sync::Notify;
 
@@ -211,31 +202,32 @@ mod tests {
         let bed = TestBed::new("gateway_forgotten").await.unwrap();
         let redis = Redis::connect(&bed.settings.redis).await.unwrap();
         let pool = Pool::connect(&bed.settings.postgres).unwrap();
-        let (ends, remembering) = Remembering::new(redis.clone(), pool, TTL);
-        let (marked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let marking = {
-            let (redis, marked, go_on) = (redis.clone(), marked.clone(), go_on.clone());
+        let stores = Arc::new(Stores::new(redis.clone(), pool, TTL, String::new()));
+        let (ends, remembering) = Remembering::new(redis.clone(), stores.clone());
+        let (asked, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let ask = {
+            let (asked, go_on) = (asked.clone(), go_on.clone());
             move |ids: Vec<CorrelationId>| {
-                let (redis, marked, go_on) = (redis.clone(), marked.clone(), go_on.clone());
+                let (stores, asked, go_on) = (stores.clone(), asked.clone(), go_on.clone());
                 async move {
-                    let before = mark(redis, ids, TTL).await;
-                    marked.notify_one();
+                    let said = stores.ask(&ids, LOOKUP_DEADLINE).await;
+                    asked.notify_one();
                     go_on.notified().await;
-                    before
+                    said
                 }
             }
         };
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(remembering.run_marking(shutdown.clone(), marking));
+        let running = tokio::spawn(remembering.run_asking(shutdown.clone(), ask));
 
         let id = CorrelationId::of_delivery("zapier", "msg_1");
-        let mut request = Box::pin(ends.marks.ask(id));
+        let mut request = Box::pin(ends.questions.ask(id));
         assert!(futures::poll!(&mut request).is_pending());
-        marked.notified().await;
+        asked.notified().await;
         assert_eq!(redis.get(&key(id)).await.unwrap(), Some(vec![IN_FLIGHT]));
         drop(request);
         // Tasks of one thread have their turn as they are woken: whoever ends at
-        // the shutdown has ended before marking goes on.
+        // the shutdown has ended before asking goes on.
         shutdown.cancel();
         go_on.notify_one();
         running.await.unwrap();
