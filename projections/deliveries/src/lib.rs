@@ -16,9 +16,7 @@ use schemas::Deliveries;
 
 pub use error::Error;
 pub use project::{Change, project};
-pub use query::{
-    Delivery, Status, accepted, accepted_among, accepted_of, by_correlation, read_upto, refused,
-};
+pub use query::{Delivery, Status, accepted, accepted_of, by_correlation, read_upto, refused};
 
 /// The read model `deliveries`.
 #[derive(Debug)]

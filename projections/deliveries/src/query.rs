@@ -7,6 +7,14 @@ use crate::Error;
 const ACCEPTED: &str = "
     SELECT correlation, event_id, tenant, space, source_id, body_sha256, body_bytes,
            recorded_at, delivery_id, event_type, subject, scheme, auth, key_id, content_type
+    FROM deliveries.accepted WHERE correlation = $1";
+
+/// What a repeat is recognised by, of one delivery and of many.
+const ACCEPTED_IS: &str = "
+    SELECT correlation, delivery_id, body_sha256
+    FROM deliveries.accepted WHERE correlation = $1";
+const ACCEPTED_ARE: &str = "
+    SELECT correlation, delivery_id, body_sha256
     FROM deliveries.accepted WHERE correlation = ANY($1::uuid[])";
 
 /// What is known of one delivery. Without its body, which stays on the log.
@@ -51,36 +59,24 @@ pub enum Status {
 /// # Errors
 /// When Postgres cannot be asked.
 pub async fn accepted(pool: &Pool, correlation: CorrelationId) -> Result<Option<Delivery>, Error> {
-    Ok(accepted_among(pool, &[correlation]).await?.pop())
-}
-
-/// The deliveries that were accepted under any of these correlation ids, in any
-/// order: one question for many who ask at the same moment.
-///
-/// # Errors
-/// When Postgres cannot be asked.
-pub async fn accepted_among(
-    pool: &Pool,
-    correlations: &[CorrelationId],
-) -> Result<Vec<Delivery>, Error> {
-    let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
     let client = pool.get().await.map_err(Error::Pool)?;
     let statement = client.prepare_cached(ACCEPTED).await?;
-    let rows = client.query(&statement, &[&ids]).await?;
-    rows.iter()
-        .map(|row| {
-            let status = Status::Accepted {
-                delivery_id: row.try_get(8)?,
-                event_type: row.try_get(9)?,
-                subject: row.try_get(10)?,
-                scheme: row.try_get(11)?,
-                auth: row.try_get(12)?,
-                key_id: row.try_get(13)?,
-                content_type: row.try_get(14)?,
-            };
-            delivery(row, status)
-        })
-        .collect()
+    let Some(row) = client
+        .query_opt(&statement, &[&correlation.as_uuid()])
+        .await?
+    else {
+        return Ok(None);
+    };
+    let status = Status::Accepted {
+        delivery_id: row.try_get(8)?,
+        event_type: row.try_get(9)?,
+        subject: row.try_get(10)?,
+        scheme: row.try_get(11)?,
+        auth: row.try_get(12)?,
+        key_id: row.try_get(13)?,
+        content_type: row.try_get(14)?,
+    };
+    delivery(&row, status).map(Some)
 }
 
 /// Of several deliveries those that were accepted, as correlation id, delivery
@@ -93,14 +89,16 @@ pub async fn accepted_of(
     correlations: &[CorrelationId],
 ) -> Result<Vec<(CorrelationId, String, String)>, Error> {
     let client = pool.get().await.map_err(Error::Pool)?;
-    let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
-    let statement = client
-        .prepare_cached(
-            "SELECT correlation, delivery_id, body_sha256
-             FROM deliveries.accepted WHERE correlation = ANY($1)",
-        )
-        .await?;
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = if let [only] = correlations {
+        // Postgres keeps the plan of this one. That of many it makes anew each
+        // time, because it takes an array it has not seen for longer than one.
+        let statement = client.prepare_cached(ACCEPTED_IS).await?;
+        client.query(&statement, &[&only.as_uuid()]).await?
+    } else {
+        let ids: Vec<_> = correlations.iter().map(CorrelationId::as_uuid).collect();
+        let statement = client.prepare_cached(ACCEPTED_ARE).await?;
+        client.query(&statement, &[&ids]).await?
+    };
     rows.iter()
         .map(|row| {
             let id = CorrelationId::from_uuid(row.try_get(0)?);

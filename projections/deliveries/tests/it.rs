@@ -7,7 +7,9 @@ use domain_delivery::{
     AuthMethod, DeliveryAccepted, DeliveryEvent, DeliveryRefused, RefusalReason,
 };
 use domain_kernel::{CorrelationId, Space};
-use projections_deliveries::{DeliveriesProjection, Status, accepted, by_correlation, refused};
+use projections_deliveries::{
+    DeliveriesProjection, Status, accepted, accepted_of, by_correlation, refused,
+};
 use schemas::Deliveries;
 use testing::{MANY, Mesh, again, correlation, recorded};
 
@@ -83,6 +85,17 @@ async fn deliveries_are_found_by_correlation_and_refusals_take_no_ones_place() {
 
     let unknown = CorrelationId::of_delivery("zapier", "never");
     assert_eq!(by_correlation(&mesh.pool, unknown).await.unwrap(), None);
+
+    // One id is asked for by another statement than several are.
+    let known = vec![(correlation(), "msg_1".to_owned(), "00ff".to_owned())];
+    for (ids, expected) in [
+        (vec![correlation()], known.clone()),
+        (vec![unknown], Vec::new()),
+        (vec![unknown, correlation()], known),
+        (Vec::new(), Vec::new()),
+    ] {
+        assert_eq!(accepted_of(&mesh.pool, &ids).await.unwrap(), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
