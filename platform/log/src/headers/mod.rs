@@ -5,6 +5,7 @@ mod known;
 mod list;
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -16,32 +17,52 @@ pub use self::list::{HeaderName, Headers};
 use crate::MalformedRecord;
 use crate::encoder::CE_TYPE_PREFIX;
 
-const SPEC_VERSION: &[u8] = b"1.0";
-const AVRO: &[u8] = b"application/avro";
+const SPEC_VERSION: &str = "1.0";
+const AVRO: &str = "application/avro";
 
+/// What the values of one record take, roughly.
+const VALUE_BYTES: usize = 512;
+
+/// All values lie in one buffer, of which each is a slice: a record has a dozen
+/// of them, and most would be an allocation.
 pub(crate) fn write(name: &str, meta: &Metadata) -> Vec<(HeaderName, Bytes)> {
-    let mut headers = Vec::with_capacity(14);
-    let mut put = |header: Known, value: Bytes| {
-        headers.push((Cow::Borrowed(header.as_str()), value));
+    let mut text = String::with_capacity(VALUE_BYTES);
+    let mut ends = Vec::with_capacity(Known::COUNT);
+    let mut put = |header: Known, value: &dyn Display| {
+        // A String takes whatever is written to it.
+        let _ = write!(text, "{value}");
+        ends.push((header, text.len()));
     };
-    put(Known::SPEC_VERSION, Bytes::from_static(SPEC_VERSION));
-    put(Known::ID, meta.id.to_string().into());
-    put(Known::TYPE, format!("{CE_TYPE_PREFIX}{name}").into());
-    put(Known::SOURCE, meta.source.clone().into());
-    put(Known::TIME, meta.at.to_rfc3339().into());
-    put(Known::SUBJECT, meta.stream.clone().into());
-    put(Known::CONTENT_TYPE, Bytes::from_static(AVRO));
-    put(Known::TENANT, meta.tenant.as_str().to_owned().into());
-    put(Known::CORRELATION, meta.correlation.to_string().into());
-    if let Some(causation) = meta.causation {
-        put(Known::CAUSATION, causation.to_string().into());
+    put(Known::SPEC_VERSION, &SPEC_VERSION);
+    put(Known::ID, &meta.id);
+    put(Known::TYPE, &format_args!("{CE_TYPE_PREFIX}{name}"));
+    put(Known::SOURCE, &meta.source);
+    put(Known::TIME, &meta.at.to_rfc3339());
+    put(Known::SUBJECT, &meta.stream);
+    put(Known::CONTENT_TYPE, &AVRO);
+    put(Known::TENANT, &meta.tenant.as_str());
+    put(Known::CORRELATION, &meta.correlation);
+    if let Some(causation) = &meta.causation {
+        put(Known::CAUSATION, causation);
     }
-    put(Known::VERSION, meta.version.to_string().into());
+    put(Known::VERSION, &meta.version);
     if let Some(traceparent) = &meta.traceparent {
-        put(Known::TRACEPARENT, traceparent.clone().into());
+        put(Known::TRACEPARENT, traceparent);
     }
     if let Some(actor) = &meta.actor {
-        put(Known::ACTOR, actor.as_str().to_owned().into());
+        put(Known::ACTOR, &actor.as_str());
+    }
+    sliced(text, &ends)
+}
+
+/// `text` cut at where each header ends, with room for one more header.
+fn sliced(text: String, ends: &[(Known, usize)]) -> Vec<(HeaderName, Bytes)> {
+    let text = Bytes::from(text);
+    let mut headers = Vec::with_capacity(ends.len() + 1);
+    let mut begin = 0;
+    for (header, end) in ends {
+        headers.push((Cow::Borrowed(header.as_str()), text.slice(begin..*end)));
+        begin = *end;
     }
     headers
 }
@@ -83,8 +104,8 @@ impl<'a> Found<'a> {
 
 pub(crate) fn read(headers: &Headers) -> Result<Metadata, MalformedRecord> {
     let found = Found::among(headers);
-    if found.text(Known::SPEC_VERSION)? != "1.0" {
-        return Err(bad(Known::SPEC_VERSION, "1.0"));
+    if found.text(Known::SPEC_VERSION)? != SPEC_VERSION {
+        return Err(bad(Known::SPEC_VERSION, SPEC_VERSION));
     }
     let causation = match found.optional(Known::CAUSATION)? {
         Some(_) => Some(found.parsed::<EventId>(Known::CAUSATION, "a UUID")?),
@@ -182,6 +203,20 @@ mod tests {
         let headers = write("DeliveryAccepted", &metadata()).into_iter().collect();
         assert_eq!(read(&headers), Ok(metadata()));
         assert_eq!(event_name(&headers), Ok("DeliveryAccepted"));
+    }
+
+    #[test]
+    fn each_value_is_its_own_part_of_the_buffer() {
+        let headers = write("DeliveryAccepted", &metadata());
+        let value = |known: Known| {
+            let found = headers.iter().find(|(name, _)| name == known.as_str());
+            found.map(|(_, value)| &value[..])
+        };
+        assert_eq!(headers.len(), Known::COUNT);
+        assert_eq!(value(Known::SPEC_VERSION), Some(&b"1.0"[..]));
+        assert_eq!(value(Known::SUBJECT), Some("stream é".as_bytes()));
+        assert_eq!(value(Known::CONTENT_TYPE), Some(&b"application/avro"[..]));
+        assert_eq!(value(Known::ACTOR), Some(&b"key:operations"[..]));
     }
 
     #[test]
