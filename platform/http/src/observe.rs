@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -37,7 +36,8 @@ struct Asked {
     bytes: Option<u64>,
 }
 
-/// Wraps a request in a span that continues the caller's trace, and measures it.
+/// Wraps a request in a span that continues the caller's trace, measures it, and
+/// gives every answer the form that all of ours have.
 pub(crate) async fn observe(server: &'static str, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_name(request.method());
@@ -71,7 +71,8 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
     };
     let in_flight = gauge!("http_server_active_requests", "server" => server);
     in_flight.increment(1.0);
-    let response = next.run(request).instrument(span.clone()).await;
+    let answering = async { no_sniffing(errors_as_problems(next.run(request).await).await) };
+    let response = answering.instrument(span.clone()).await;
     in_flight.decrement(1.0);
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
@@ -125,7 +126,7 @@ fn log(asked: &Asked, response: &Response, took: Duration) {
 
 /// Gives error answers that a layer or an extractor worded as plain text the
 /// form of a problem.
-pub(crate) async fn errors_as_problems(response: Response) -> Response {
+async fn errors_as_problems(response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -156,7 +157,7 @@ pub(crate) async fn errors_as_problems(response: Response) -> Response {
 
 /// Every answer may be shown to a person in a browser by accident; it must not
 /// be taken for a page.
-pub(crate) async fn no_sniffing(mut response: Response<Body>) -> Response<Body> {
+fn no_sniffing(mut response: Response) -> Response {
     response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header;
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use metrics::{counter, gauge};
 use tokio::net::TcpStream;
@@ -26,10 +26,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info, warn};
 
-use crate::observe::{errors_as_problems, no_sniffing, observe};
+use crate::observe::observe;
 use crate::{Error, Problem};
 
 pub use addresses::network;
@@ -58,17 +59,18 @@ pub fn layered(name: &'static str, router: Router, limits: &Limits) -> Router {
     let request_timeout = limits.request;
     let body_bytes = limits.body_bytes;
     let headers = limits.headers;
-    router
-        .layer(DefaultBodyLimit::max(body_bytes))
-        .layer(from_fn(move |request: Request, next: Next| async move {
-            limited(request_timeout, body_bytes, headers, request, next).await
-        }))
-        .layer(CatchPanicLayer::custom(move |_| panicked(name)))
-        .layer(map_response(errors_as_problems))
-        .layer(map_response(no_sniffing))
+    // One stack, outermost first: what is added to a router by itself is boxed by
+    // itself, and each request clones all that lies below.
+    let around = ServiceBuilder::new()
         .layer(from_fn(move |request: Request, next: Next| {
             observe(name, request, next)
         }))
+        .layer(CatchPanicLayer::custom(move |_| panicked(name)))
+        .layer(from_fn(move |request: Request, next: Next| {
+            limited(request_timeout, body_bytes, headers, request, next)
+        }))
+        .layer(DefaultBodyLimit::max(body_bytes));
+    router.layer(around)
 }
 
 /// Serves `router` until `shutdown`. Then, for the time of the drain notice,
