@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics::{gauge, histogram};
+use platform_telemetry::names::http::RESPONSE_STATUS_CODE;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::{ClientAddress, Problem};
@@ -51,7 +52,6 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
         server.name = server,
         http.request.method = method,
         http.route = %route,
-        http.response.status_code = tracing::field::Empty,
     );
     let traceparent = request
         .headers()
@@ -61,7 +61,7 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
     let asked = Asked {
         server,
         method,
-        route: route.clone(),
+        route,
         client: request
             .extensions()
             .get()
@@ -75,14 +75,15 @@ pub(crate) async fn observe(server: &'static str, request: Request, next: Next) 
     let response = answering.instrument(span.clone()).await;
     in_flight.decrement(1.0);
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    platform_telemetry::span_number(&span, RESPONSE_STATUS_CODE, status.as_u16().into());
     let took = started.elapsed();
-    span.in_scope(|| log(&asked, &response, took));
+    // Outside of the span: the line has all its fields by itself.
+    log(&asked, &response, took);
     histogram!(
         "http_server_request_duration_seconds",
         "server" => server,
         "method" => method,
-        "route" => route,
+        "route" => asked.route,
         "status" => status_name(status),
     )
     .record(took.as_secs_f64());

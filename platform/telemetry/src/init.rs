@@ -63,6 +63,8 @@ pub fn init(settings: &Telemetry, role: &str) -> Result<Guard, Error> {
         .with_tracked_inactivity(exported)
         .with_threads(exported)
         .with_location(exported)
+        // Whoever asks for the trace asks the span that is entered.
+        .with_context_activation(exported)
         .with_filter(span_filter().and(kept));
     let logs = match settings.log_format.as_str() {
         "json" => fmt::layer()

@@ -15,4 +15,6 @@ pub use clock::now;
 pub use error::Error;
 pub use init::{Guard, init};
 pub use prometheus::{install_recorder, render_prometheus};
-pub use traceparent::{current_traceparent, span_link, span_with_parent, valid_traceparent};
+pub use traceparent::{
+    current_traceparent, span_link, span_number, span_with_parent, valid_traceparent,
+};

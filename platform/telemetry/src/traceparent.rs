@@ -38,6 +38,12 @@ pub fn span_link(span: &tracing::Span, traceparent: Option<&str>) {
     }
 }
 
+/// Notes a number on `span` for whoever collects traces. The log does not see it:
+/// a field that is recorded later has it write all fields of the span again.
+pub fn span_number(span: &tracing::Span, name: &'static str, number: i64) {
+    span.set_attribute(name, number);
+}
+
 /// Whether `text` is a well-formed `traceparent`.
 pub fn valid_traceparent(text: &str) -> bool {
     parse(text).is_some()

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use platform_config::Settings;
 use platform_telemetry::{
-    current_traceparent, init, render_prometheus, span_link, span_with_parent, valid_traceparent,
+    current_traceparent, init, render_prometheus, span_link, span_number, span_with_parent,
+    valid_traceparent,
 };
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -36,6 +37,8 @@ fn a_trace_goes_through_and_is_exported() {
     let child = span.in_scope(|| tracing::info_span!("inner"));
     let inner = child.in_scope(current_traceparent).unwrap();
     assert_eq!(inner[..36], PARENT[..36], "spans within it as well");
+
+    span_number(&span, "a.number", 202);
 
     let fresh = tracing::info_span!("fresh");
     span_with_parent(&fresh, Some("nonsense"));
@@ -70,7 +73,7 @@ fn a_trace_goes_through_and_is_exported() {
     let request = received.recv_timeout(Duration::from_secs(20)).unwrap();
     let text = String::from_utf8_lossy(&request);
     assert!(text.starts_with("POST /v1/traces HTTP/1.1"), "{text}");
-    for part in ["agentmesh-test", "step", "inner", "fresh", "batch"] {
+    for part in ["agentmesh-test", "step", "inner", "fresh", "batch", "a.number"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let linked = |id: &[u8]| request.windows(id.len()).any(|part| part == id);
