@@ -329,15 +329,11 @@ async fn take_in(
             }
         };
         let description = describe(&source.source, item.event_type.as_deref(), &item.parsed);
-        let of_item = Authentic {
-            delivery_id: item.delivery_id.clone(),
-            ..authentic.clone()
-        };
         let quarantine = quarantine(&source.source, &description, &item.parsed);
         let decided = gateway.policies.decide(
             correlation,
             source,
-            &of_item,
+            authentic,
             &description,
             quarantine,
             super::policy::Body {
@@ -364,17 +360,18 @@ async fn take_in(
         };
         let sha256 = hex::encode(digest);
         let encoded = if decided.allow {
+            let answer = Answer::new(correlation, &item.delivery_id, &gateway.public_url);
             let delivery = DeliveryAccepted {
                 source_id: source.id.clone(),
-                delivery_id: item.delivery_id.clone(),
+                delivery_id: item.delivery_id,
                 space: source.space.clone(),
                 scheme: source.source.scheme.clone(),
-                auth: auth_method(of_item.auth),
-                key_id: Some(of_item.key_id),
+                auth: auth_method(authentic.auth),
+                key_id: Some(authentic.key_id.clone()),
                 content_type: delivered.content_type.clone(),
                 body: item.bytes.to_vec(),
                 body_sha256: sha256,
-                signed_headers: of_item.headers,
+                signed_headers: authentic.headers.clone(),
                 event_type: description.event_type,
                 subject: description.subject,
                 // The signature stands for the batch and not for a part of it.
@@ -382,7 +379,6 @@ async fn take_in(
                 source_version: None,
                 quarantine,
             };
-            let answer = Answer::new(correlation, &item.delivery_id, &gateway.public_url);
             results.push(taken(index, "accepted", &answer));
             tickets.push((ticket, answer));
             gateway

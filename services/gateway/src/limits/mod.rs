@@ -172,10 +172,10 @@ impl RateLimits {
         told: &mut Told,
     ) -> Result<(), Problem> {
         let of_source = self.sources.get(&source.id).unwrap_or(&self.source);
-        let tenant = Whose::Tenant(source.tenant.as_str().to_owned());
-        let key = Whose::Key(source.id.clone(), key_id.to_owned());
-        let source = Whose::Source(source.id.clone());
-        self.charge(of_source, source, told).await?;
+        let tenant = || Whose::Tenant(source.tenant.as_str().to_owned());
+        let key = || Whose::Key(source.id.clone(), key_id.to_owned());
+        let whose = || Whose::Source(source.id.clone());
+        self.charge(of_source, whose, told).await?;
         self.charge(&self.tenant, tenant, told).await?;
         self.charge(&self.key, key, told).await
     }
@@ -188,24 +188,26 @@ impl RateLimits {
         caller: Option<Actor>,
         told: &mut Told,
     ) -> Result<(), Problem> {
-        let tenant = Whose::Tenant(tenant.as_str().to_owned());
+        let tenant = || Whose::Tenant(tenant.as_str().to_owned());
         self.charge(&self.tenant, tenant, told).await?;
         if let Some(caller) = caller {
-            let caller = Whose::Caller(caller.as_str().to_owned());
+            let caller = || Whose::Caller(caller.as_str().to_owned());
             self.charge(&self.key, caller, told).await?;
         }
         Ok(())
     }
 
+    /// `whose` is made only where there is a limit.
     async fn charge(
         &self,
         limiter: &Option<Limiter<Whose>>,
-        whose: Whose,
+        whose: impl FnOnce() -> Whose,
         told: &mut Told,
     ) -> Result<(), Problem> {
         let Some(limiter) = limiter else {
             return Ok(());
         };
+        let whose = whose();
         let standing = self.take(&whose, limiter).await;
         settle(&whose, limiter.quota(), standing, told)
     }
