@@ -183,22 +183,67 @@ fn rules_for_packages(engine: &mut regorus::Engine) -> Result<HashMap<String, St
 
 /// Whether a query asks for what is only there to answer others.
 pub(crate) fn is_ours(query: &str) -> bool {
-    query.starts_with(&reference([WHOLE].into_iter()))
+    let Some(named) = query.strip_prefix("data[\"") else {
+        return false;
+    };
+    named
+        .strip_prefix(WHOLE)
+        .is_some_and(|rest| rest.starts_with("\"]"))
 }
 
 /// `data["mesh"]["ingest"]`. Segments are quoted, so that they can name
 /// anything but be nothing else than a reference.
 pub(crate) fn reference<'a>(segments: impl Iterator<Item = &'a str>) -> String {
-    segments.fold("data".to_owned(), |mut text, segment| {
+    let mut text = String::with_capacity(64);
+    text.push_str("data");
+    for segment in segments {
         text.push('[');
-        text.push_str(&Value::from(segment).to_string());
+        if segment.bytes().all(is_plain) {
+            text.push('"');
+            text.push_str(segment);
+            text.push('"');
+        } else {
+            text.push_str(&Value::from(segment).to_string());
+        }
         text.push(']');
-        text
-    })
+    }
+    text
+}
+
+/// Whether it stands in a JSON text as it is; most names are all of these, and
+/// each question to policy names two.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// Converts without losing anything: the conversion regorus offers turns what
 /// it cannot represent into undefined.
 pub(crate) fn convert(value: &Value) -> Result<regorus::Value, String> {
     regorus::Value::deserialize(value).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_quoted_as_json_quotes_them() {
+        for segment in ["mesh", "a-b_c.d1", "", "a b", "\"", "\\", "é", "a\"]b"] {
+            let expected = format!("data[{}]", Value::from(segment));
+            assert_eq!(reference([segment].into_iter()), expected);
+        }
+        assert_eq!(
+            reference(["mesh", "ingest"].into_iter()),
+            r#"data["mesh"]["ingest"]"#
+        );
+    }
+
+    #[test]
+    fn what_is_ours_is_known_by_its_first_segment() {
+        assert!(is_ours(&reference([WHOLE].into_iter())));
+        assert!(is_ours(&reference([WHOLE, "package_0"].into_iter())));
+        let longer = format!("{WHOLE}2");
+        assert!(!is_ours(&reference([longer.as_str()].into_iter())));
+        assert!(!is_ours(&reference(["mesh", WHOLE].into_iter())));
+    }
 }
