@@ -73,7 +73,14 @@ fn a_trace_goes_through_and_is_exported() {
     let request = received.recv_timeout(Duration::from_secs(20)).unwrap();
     let text = String::from_utf8_lossy(&request);
     assert!(text.starts_with("POST /v1/traces HTTP/1.1"), "{text}");
-    for part in ["agentmesh-test", "step", "inner", "fresh", "batch", "a.number"] {
+    for part in [
+        "agentmesh-test",
+        "step",
+        "inner",
+        "fresh",
+        "batch",
+        "a.number",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let linked = |id: &[u8]| request.windows(id.len()).any(|part| part == id);
