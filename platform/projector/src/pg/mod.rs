@@ -56,8 +56,9 @@ pub trait PgProjection: Send + Sync + 'static {
     }
 
     /// Fewer changes that come to the same, of some that follow one another in log
-    /// order. Pure. It is done to what was just read, while what was read before is
-    /// written, so that `apply` has less left to do before its first row goes out.
+    /// order. Pure, and must not panic: nobody could tell because of which record. It
+    /// is done to what was just read, while what was read before is written, so that
+    /// `apply` has less left to do before its first row goes out.
     ///
     /// What is stored is not known here: `apply` must still tell which part of a
     /// combined change is a repeat, and gets changes that were not combined as well.

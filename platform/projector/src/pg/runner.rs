@@ -223,11 +223,15 @@ impl<W: World, M: ReadModel<W::Store>> ModelRole<W, M> {
         self.write(changes, &upto).await
     }
 
-    /// What changes because of these, record by record.
+    /// What changes because of these, combined.
     async fn read_again(&self, items: &[&Taken]) -> Result<Vec<M::Change>, Halt> {
         let mut changes = Vec::new();
-        for taken in items {
-            changes.append(&mut self.read(taken.record()).await?);
+        for some in items.chunks(TOGETHER) {
+            let mut read = Vec::new();
+            for taken in some {
+                read.append(&mut self.read(taken.record()).await?);
+            }
+            changes.append(&mut self.model.combine(read));
         }
         Ok(changes)
     }

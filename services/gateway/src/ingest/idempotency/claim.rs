@@ -8,11 +8,10 @@ use platform_postgres::Pool;
 use platform_redis::Redis;
 use serde::Serialize;
 
-use super::gather::Gather;
+use super::gather::{Gather, NotAsked};
 use super::local::{Known, LocalSet};
-use super::marks::MarkerUnknown;
 use super::remember::{Remembering, Write, Writes};
-use super::stores::{Said, Stores};
+use super::stores::{Said, Stores, Unheard};
 use crate::cache::Cache;
 use crate::metrics;
 
@@ -97,7 +96,7 @@ pub(crate) struct Unavailable;
 pub(crate) struct Idempotency {
     pub(super) local: LocalSet,
     pub(super) stores: Arc<Stores>,
-    questions: Gather<Said>,
+    questions: Gather<Unheard>,
     writes: Writes,
     cache: Cache,
     forgets: bool,
@@ -166,8 +165,15 @@ impl Idempotency {
             Ok(ticket) => ticket,
             Err(claim) => return Ok(claim),
         };
-        let said = self.questions.ask(correlation).await;
-        self.judge(ticket, said.unwrap_or_else(|_| Said::nothing()))
+        let said = match self.questions.ask(correlation).await {
+            Ok(unheard) => unheard.hear(),
+            Err(NotAsked) => {
+                metrics::idempotency_store_away("redis");
+                metrics::idempotency_store_away("postgres");
+                Said::nothing()
+            }
+        };
+        self.judge(ticket, said)
     }
 
     /// The ticket to ask the stores with, unless this process knows already what
@@ -182,8 +188,7 @@ impl Idempotency {
                 idempotency: self,
                 correlation,
                 digest,
-                // Until the answer says otherwise: the caller may go away meanwhile.
-                marked: true,
+                marked: false,
                 answered: false,
             }),
             Known::InFlight => Err(Claim::InFlight),
@@ -200,12 +205,9 @@ impl Idempotency {
         mut ticket: Ticket<'a>,
         said: Said,
     ) -> Result<Claim<'a>, Unavailable> {
+        ticket.marked = said.marked();
         let Said { before, stored } = said;
         let digest = ticket.digest;
-        ticket.marked = match &before {
-            Ok(before) => before.is_empty(),
-            Err(unknown) => *unknown == MarkerUnknown::MayBeSet,
-        };
         let stored_is_known = stored.is_ok();
         if let Ok(Some((first, answer))) = stored {
             ticket.keep(first, &answer);

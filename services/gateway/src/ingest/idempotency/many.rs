@@ -22,7 +22,9 @@ impl Idempotency {
         let mut ids = Vec::new();
         for (index, (correlation, digest)) in deliveries.iter().enumerate() {
             claims.push(match self.begin(*correlation, *digest) {
-                Ok(ticket) => {
+                Ok(mut ticket) => {
+                    // Until the answer says otherwise: the caller may go away.
+                    ticket.marked = true;
                     open.push((index, ticket));
                     ids.push(*correlation);
                     None
@@ -33,9 +35,14 @@ impl Idempotency {
         if !open.is_empty() {
             // A whole batch may take a little longer than one.
             let deadline = LOOKUP_DEADLINE + Duration::from_secs(1);
-            let said = self.stores.ask(&ids, deadline).await;
-            for ((index, ticket), said) in open.into_iter().zip(said) {
-                claims[index] = Some(self.judge(ticket, said)?);
+            let said = self.stores.ask(&ids, 1, deadline).await;
+            let judged = open.into_iter().zip(said);
+            // All of them, so that none is taken for marked that is not.
+            let judged: Vec<_> = judged
+                .map(|((index, ticket), said)| (index, self.judge(ticket, said)))
+                .collect();
+            for (index, claim) in judged {
+                claims[index] = Some(claim?);
             }
         }
         Ok(claims.into_iter().flatten().collect())

@@ -8,9 +8,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::claim::{LOOKUP_DEADLINE, key};
+use super::claim::LOOKUP_DEADLINE;
 use super::gather::{Asking, Gather, gather};
-use super::stores::{Said, Stores};
+use super::stores::{Said, Stores, Unheard};
 use crate::metrics;
 
 /// How long Redis keeps an answer. Postgres keeps it for ever.
@@ -51,12 +51,12 @@ pub(crate) struct Remembering {
     stores: Arc<Stores>,
     writes: Writes,
     writing: mpsc::Receiver<Write>,
-    asking: Asking<Said>,
+    asking: Asking<Unheard>,
 }
 
 /// The ends that requests hold.
 pub(super) struct Ends {
-    pub(super) questions: Gather<Said>,
+    pub(super) questions: Gather<Unheard>,
     pub(super) writes: Writes,
 }
 
@@ -87,7 +87,7 @@ impl Remembering {
         let stores = self.stores.clone();
         let ask = move |ids: Vec<CorrelationId>| {
             let stores = stores.clone();
-            async move { stores.ask(&ids, LOOKUP_DEADLINE).await }
+            async move { stores.ask(&ids, ids.len(), LOOKUP_DEADLINE).await }
         };
         self.run_asking(shutdown, ask).await;
     }
@@ -110,16 +110,10 @@ impl Remembering {
             redis,
             receiver: writing,
         };
-        let asking = asking.run(
-            shutdown,
-            ask,
-            // Its request went away before it knew that the marker is its own.
-            move |id, said| {
-                if said.before.is_ok_and(|before| before.is_empty()) {
-                    writes.push(Write::Forget { key: key(id) });
-                }
-            },
-        );
+        let asking = asking.run(shutdown, move |ids| {
+            let (said, writes) = (ask(ids.clone()), writes.clone());
+            async move { unheard(ids, said.await, &writes) }
+        });
         let asked = CancellationToken::new();
         // A task each, or what wakes one would have both of them polled.
         let mut tasks = JoinSet::new();
@@ -138,6 +132,15 @@ impl Remembering {
             }
         }
     }
+}
+
+fn unheard(ids: Vec<CorrelationId>, said: Vec<Said>, writes: &Writes) -> Vec<Unheard> {
+    let unheard = ids.into_iter().zip(said).map(|(id, said)| Unheard {
+        id,
+        said,
+        writes: writes.clone(),
+    });
+    unheard.collect()
 }
 
 struct Writing {
@@ -192,7 +195,7 @@ mod tests {
     use platform_testkit::TestBed;
     use tokio::sync::Notify;
 
-    use super::super::claim::IN_FLIGHT;
+    use super::super::claim::{IN_FLIGHT, key};
     use super::*;
 
     const TTL: Duration = Duration::from_secs(60);
@@ -210,7 +213,7 @@ mod tests {
             move |ids: Vec<CorrelationId>| {
                 let (stores, asked, go_on) = (stores.clone(), asked.clone(), go_on.clone());
                 async move {
-                    let said = stores.ask(&ids, LOOKUP_DEADLINE).await;
+                    let said = stores.ask(&ids, 1, LOOKUP_DEADLINE).await;
                     asked.notify_one();
                     go_on.notified().await;
                     said

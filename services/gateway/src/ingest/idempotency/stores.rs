@@ -7,8 +7,9 @@ use platform_redis::Redis;
 use platform_resilience::Circuit;
 use tracing::warn;
 
-use super::claim::{Answer, BodyDigest, Unavailable};
+use super::claim::{Answer, BodyDigest, Unavailable, key};
 use super::marks::{MarkerUnknown, mark};
+use super::remember::{Write, Writes};
 use crate::cache::BREAKER;
 use crate::metrics;
 
@@ -24,19 +25,49 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// As of a delivery that nobody was asked about, or whose answer was lost.
+    /// Of a delivery that they were not asked about.
     pub(super) fn nothing() -> Self {
-        metrics::idempotency_store_away("redis");
-        metrics::idempotency_store_away("postgres");
         Self {
-            before: Err(MarkerUnknown::MayBeSet),
+            before: Err(MarkerUnknown::NotSet),
             stored: Err(Unavailable),
+        }
+    }
+
+    /// Whether a marker that was set for it may stand in Redis.
+    pub(super) fn marked(&self) -> bool {
+        match &self.before {
+            Ok(before) => before.is_empty(),
+            Err(unknown) => *unknown == MarkerUnknown::MayBeSet,
+        }
+    }
+}
+
+/// What the stores say, on its way to the request that asked. When that has gone
+/// away, the marker that was set for it is taken back.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    pub(super) id: CorrelationId,
+    pub(super) said: Said,
+    pub(super) writes: Writes,
+}
+
+impl Unheard {
+    pub(super) fn hear(mut self) -> Said {
+        std::mem::replace(&mut self.said, Said::nothing())
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if self.said.marked() {
+            let key = key(self.id);
+            self.writes.push(Write::Forget { key });
         }
     }
 }
 
 /// Where deliveries are remembered beyond this process, with a circuit before
-/// each: while one is away, nobody waits for its deadline.
+/// each: while one is away, only a question that tries it waits for its deadline.
 #[derive(Debug)]
 pub(super) struct Stores {
     redis: Redis,
@@ -64,11 +95,22 @@ impl Stores {
         }
     }
 
-    /// What both say of each of these, in their order. `deadline` is how long
-    /// Postgres may take. Both are asked at once: the answer of each is needed,
-    /// and neither depends on the other.
-    pub(super) async fn ask(&self, ids: &[CorrelationId], deadline: Duration) -> Vec<Said> {
-        let (marked, stored) = tokio::join!(self.mark(ids), self.look_up(ids, deadline));
+    /// What both say of each of these, in their order. `callers` is how many wait for
+    /// it, `deadline` how long Postgres may take. Both are asked at once: the answer
+    /// of each is needed, and neither depends on the other.
+    pub(super) async fn ask(
+        &self,
+        ids: &[CorrelationId],
+        callers: usize,
+        deadline: Duration,
+    ) -> Vec<Said> {
+        let marking = mark(&self.redis, ids, self.in_flight_ttl);
+        let marking = self.redis_circuit.call_for(callers, marking);
+        let looking_up = self.look_up(ids, deadline);
+        let looking_up = self.postgres_circuit.call_for(callers, looking_up);
+        let (marked, stored) = tokio::join!(marking, looking_up);
+        let marked = marked.unwrap_or(Err(MarkerUnknown::NotSet));
+        let stored = stored.unwrap_or(Err(Unavailable));
         let (mut marked, unknown) = match marked {
             Ok(marked) => (marked.into_iter(), MarkerUnknown::MayBeSet),
             Err(unknown) => (Vec::new().into_iter(), unknown),
@@ -83,23 +125,7 @@ impl Stores {
         said.collect()
     }
 
-    async fn mark(&self, ids: &[CorrelationId]) -> Result<Vec<Vec<u8>>, MarkerUnknown> {
-        let marking = mark(&self.redis, ids, self.in_flight_ttl);
-        let marked = self.redis_circuit.call_for(ids.len(), marking).await;
-        marked.unwrap_or(Err(MarkerUnknown::NotSet))
-    }
-
     async fn look_up(
-        &self,
-        ids: &[CorrelationId],
-        deadline: Duration,
-    ) -> Result<HashMap<CorrelationId, (BodyDigest, Answer)>, Unavailable> {
-        let found = self.try_look_up(ids, deadline);
-        let found = self.postgres_circuit.call_for(ids.len(), found).await;
-        found.unwrap_or(Err(Unavailable))
-    }
-
-    async fn try_look_up(
         &self,
         ids: &[CorrelationId],
         deadline: Duration,
