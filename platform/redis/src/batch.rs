@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use fred::{
-    clients::Pipeline,
     interfaces::{KeysInterface, SortedSetsInterface, TransactionInterface},
     types::Value,
 };
@@ -109,13 +108,6 @@ impl Batch {
         let transaction = redis.bounded().multi();
         self.queue(redis, &transaction).await?;
         transaction.exec::<Value>(true).await.map(drop)
-    }
-
-    pub(crate) async fn run_each(self, redis: &Redis) -> Result<(), fred::error::Error> {
-        let pipeline = Pipeline::from(redis.bounded());
-        self.queue(redis, &pipeline).await?;
-        let answers = pipeline.try_all::<Value>().await;
-        answers.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Hands the writes to a client that keeps them until it is told to send them.

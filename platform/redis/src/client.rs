@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fred::{
-    clients::{Client, Pipeline, WithOptions},
+    clients::{Client, WithOptions},
     error::ErrorKind,
     interfaces::{ClientLike, KeysInterface, SortedSetsInterface},
     types::{
@@ -20,6 +20,23 @@ pub const DEADLINE: Duration = Duration::from_millis(500);
 
 /// Keys looked at in one step of a scan.
 const SCAN_STEP: u32 = 500;
+
+// A script where there are many: the driver sends each command of a pipeline by
+// itself, and on a socket that costs more than all else that is done for it.
+const CLAIM_ALL: Script = Script::new(
+    "local before = {}
+     for i, key in ipairs(KEYS) do
+       before[i] = redis.call('SET', key, ARGV[2], 'NX', 'GET', 'PX', ARGV[1])
+     end
+     return before",
+)
+.within(DEADLINE);
+const SET_ALL: Script = Script::new(
+    "for i, key in ipairs(KEYS) do
+       redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
+     end",
+)
+.within(DEADLINE);
 
 /// A connection to Redis that puts the key prefix before every key. Cheap to
 /// clone; clones share one multiplexed connection.
@@ -82,6 +99,10 @@ impl Redis {
         format!("{}{name}", self.prefix)
     }
 
+    fn keys(&self, names: &[String]) -> Vec<String> {
+        names.iter().map(|name| self.key(name)).collect()
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -108,13 +129,15 @@ impl Redis {
     /// # Errors
     /// When the server is away or too slow.
     pub async fn ping(&self) -> Result<(), Error> {
-        observed("ping", self.bounded().ping::<Value>(None).await).map(drop)
+        let client = self.bounded();
+        let ping = client.ping::<Value>(None);
+        observed("ping", ping).await.map(drop)
     }
 
     /// # Errors
     /// When the server is away or too slow, or the key holds another type.
     pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        observed("get", self.bounded().get(self.key(name)).await)
+        observed("get", self.bounded().get(self.key(name))).await
     }
 
     /// The values of several keys, in their order.
@@ -125,8 +148,8 @@ impl Redis {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<String> = names.iter().map(|name| self.key(name)).collect();
-        observed("mget", self.bounded().mget(keys).await)
+        let keys = self.keys(names);
+        observed("mget", self.bounded().mget(keys)).await
     }
 
     /// Sets a key, to expire after `ttl` where one is given.
@@ -139,17 +162,10 @@ impl Redis {
         value: impl AsRef<[u8]>,
         ttl: Option<Duration>,
     ) -> Result<(), Error> {
-        let answer = self
-            .bounded()
-            .set::<Value, _, _>(
-                self.key(name),
-                value.as_ref(),
-                ttl.map(expiration),
-                None,
-                false,
-            )
-            .await;
-        observed("set", answer).map(drop)
+        let (key, ttl) = (self.key(name), ttl.map(expiration));
+        let client = self.bounded();
+        let set = client.set::<Value, _, _>(key, value.as_ref(), ttl, None, false);
+        observed("set", set).await.map(drop)
     }
 
     /// Sets a key unless it exists; says whether it was set.
@@ -163,51 +179,65 @@ impl Redis {
         value: impl AsRef<[u8]>,
         ttl: Option<Duration>,
     ) -> Result<bool, Error> {
-        let answer = self
-            .bounded()
-            .set::<Value, _, _>(
-                self.key(name),
-                value.as_ref(),
-                ttl.map(expiration),
-                Some(SetOptions::NX),
-                false,
-            )
-            .await;
-        observed("set_nx", answer).map(|answer| !answer.is_null())
+        let (key, ttl) = (self.key(name), ttl.map(expiration));
+        let client = self.bounded();
+        let set = client.set::<Value, _, _>(key, value.as_ref(), ttl, Some(SetOptions::NX), false);
+        observed("set_nx", set).await.map(|set| !set.is_null())
     }
 
-    /// Sets each of these keys unless it exists; says which were set, in their
-    /// order. One round trip for all of them.
+    /// Sets each of these keys unless it exists; says what stood there before, in
+    /// their order: nothing where it was set. One command for all of them.
     ///
     /// # Errors
-    /// When the server is away or too slow. After [`Error::Deadline`] some may
+    /// When the server is away or too slow, or a key holds another type. Some may
     /// have been set all the same.
-    pub async fn set_nx_all(
+    pub async fn claim_all(
         &self,
         names: &[String],
         value: &[u8],
         ttl: Duration,
-    ) -> Result<Vec<bool>, Error> {
-        observed("set_nx", self.try_set_nx_all(names, value, ttl).await)
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        match names {
+            [] => Ok(Vec::new()),
+            [name] => {
+                let (key, ttl) = (self.key(name), Some(expiration(ttl)));
+                let client = self.bounded();
+                let claim = client.set(key, value, ttl, Some(SetOptions::NX), true);
+                observed("claim", claim).await.map(|before| vec![before])
+            }
+            names => {
+                let arguments = vec![millis(ttl).to_string().into_bytes(), value.to_vec()];
+                let claim = CLAIM_ALL.run(self, self.keys(names), arguments);
+                observed("claim", claim).await
+            }
+        }
     }
 
-    async fn try_set_nx_all(
+    /// Sets each of these keys to its value, to expire after `ttl`. One command
+    /// for all of them.
+    ///
+    /// # Errors
+    /// When the server is away or too slow. Some may have been set all the same.
+    pub async fn set_all(
         &self,
-        names: &[String],
-        value: &[u8],
+        values: Vec<(String, Vec<u8>)>,
         ttl: Duration,
-    ) -> Result<Vec<bool>, Error> {
-        let pipeline = Pipeline::from(self.bounded());
-        for name in names {
-            let (key, ttl) = (self.key(name), Some(expiration(ttl)));
-            pipeline
-                .set::<Value, _, _>(key, value, ttl, Some(SetOptions::NX), false)
-                .await?;
+    ) -> Result<(), Error> {
+        if let [(name, value)] = values.as_slice() {
+            return self.set(name, value, Some(ttl)).await;
         }
-        // One answer each: of a single command it is no array.
-        let answers = pipeline.try_all::<Value>().await;
-        let set = answers.into_iter().map(|answer| Ok(!answer?.is_null()));
-        set.collect()
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut keys = Vec::with_capacity(values.len());
+        let mut arguments = Vec::with_capacity(values.len() + 1);
+        arguments.push(millis(ttl).to_string().into_bytes());
+        for (name, value) in values {
+            keys.push(self.key(&name));
+            arguments.push(value);
+        }
+        let set = SET_ALL.run::<Value>(self, keys, arguments);
+        observed("set_all", set).await.map(drop)
     }
 
     /// Removes keys; says how many there were.
@@ -218,8 +248,8 @@ impl Redis {
         if names.is_empty() {
             return Ok(0);
         }
-        let keys: Vec<String> = names.iter().map(|name| self.key(name)).collect();
-        observed("del", self.bounded().unlink(keys).await)
+        let keys = self.keys(names);
+        observed("del", self.bounded().unlink(keys)).await
     }
 
     /// The members of a sorted set with the highest scores, lowest of them first.
@@ -230,11 +260,9 @@ impl Redis {
         let Some(last) = i64::try_from(count).ok().filter(|count| *count > 0) else {
             return Ok(Vec::new());
         };
-        let answer = self
-            .bounded()
-            .zrange(self.key(name), -last, -1, None, false, None, false)
-            .await;
-        observed("zrange", answer)
+        let client = self.bounded();
+        let range = client.zrange(self.key(name), -last, -1, None, false, None, false);
+        observed("zrange", range).await
     }
 
     /// The names (without the prefix) of the keys that start with `start`. Walks
@@ -249,11 +277,9 @@ impl Redis {
         let mut names = std::collections::BTreeSet::new();
         let mut cursor = String::from("0");
         loop {
-            let page = self
-                .bounded()
-                .scan_page(cursor, pattern.clone(), Some(SCAN_STEP), None)
-                .await;
-            let (next, keys): (String, Vec<String>) = observed("scan", page)?;
+            let client = self.bounded();
+            let page = client.scan_page(cursor, pattern.clone(), Some(SCAN_STEP), None);
+            let (next, keys): (String, Vec<String>) = observed("scan", page).await?;
             names.extend(
                 keys.iter()
                     .filter_map(|key| key.strip_prefix(self.prefix.as_ref()))
@@ -272,22 +298,12 @@ impl Redis {
     /// When the server is away or too slow, or refused a command.
     pub async fn run(&self, batch: Batch) -> Result<(), Error> {
         // The driver's own deadline does not cover a transaction it cannot begin.
-        let answer = tokio::time::timeout(DEADLINE, batch.run(self))
-            .await
-            .unwrap_or_else(|_| Err(fred::error::Error::new(ErrorKind::Timeout, "no answer")));
-        observed("exec", answer)
-    }
-
-    /// Does each write of a batch by itself, in their order: one round trip for
-    /// all of them, and no other call on the connection waits for their answers,
-    /// as it would for a transaction. For writes that do not need each other: some
-    /// may be done and others not, and others' writes may come in between.
-    ///
-    /// # Errors
-    /// When the server is away or too slow, or with the first write that was
-    /// refused. Those before and behind it may have been done all the same.
-    pub async fn run_each(&self, batch: Batch) -> Result<(), Error> {
-        observed("pipeline", batch.run_each(self).await)
+        let in_time = async {
+            tokio::time::timeout(DEADLINE, batch.run(self))
+                .await
+                .unwrap_or_else(|_| Err(fred::error::Error::new(ErrorKind::Timeout, "no answer")))
+        };
+        observed("exec", in_time).await
     }
 
     /// Runs a script atomically. `names` are keys, prefixed here.
@@ -301,13 +317,18 @@ impl Redis {
         names: &[String],
         arguments: Vec<Vec<u8>>,
     ) -> Result<R, Error> {
-        let keys: Vec<String> = names.iter().map(|name| self.key(name)).collect();
-        observed("eval", script.run(self, keys, arguments).await)
+        let keys = self.keys(names);
+        observed("eval", script.run(self, keys, arguments)).await
     }
 }
 
 pub(crate) fn expiration(ttl: Duration) -> Expiration {
-    Expiration::PX(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1))
+    Expiration::PX(millis(ttl))
+}
+
+/// As the server takes it: nothing lives for no time at all.
+fn millis(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
 /// Escapes what `SCAN` would read as a pattern.
@@ -322,12 +343,19 @@ fn escape_glob(text: &str) -> String {
     escaped
 }
 
-fn observed<T, E: Into<Error>>(command: &'static str, answer: Result<T, E>) -> Result<T, Error> {
-    answer.map_err(|error| {
-        let error = error.into();
-        counter!("agentmesh_redis_errors_total", "command" => command).increment(1);
-        error
-    })
+/// Counts it when the server does not do as it was told. What the driver makes of
+/// a command is of some 7 kB, which the future of every caller would hold.
+fn observed<T, E: Into<Error>>(
+    command: &'static str,
+    answering: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, Error>> {
+    let answering = Box::pin(answering);
+    async move {
+        answering.await.map_err(|error| {
+            counter!("agentmesh_redis_errors_total", "command" => command).increment(1);
+            error.into()
+        })
+    }
 }
 
 /// Logs each loss and return of the connection, once.
@@ -383,11 +411,10 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let script = Script::new("return 1");
         let evaluated = redis.eval::<i64>(&script, &names, Vec::new()).await;
-        let set = redis.set_nx_all(&names, b"x", DEADLINE).await;
-        let mut batch = Batch::new();
-        batch.set("a", b"x", None).delete("b");
-        let each = redis.run_each(batch).await;
-        for error in [evaluated.map(drop), set.map(drop), each] {
+        let claimed = redis.claim_all(&names, b"x", DEADLINE).await;
+        let set = names.clone().map(|name| (name, b"x".to_vec()));
+        let set = redis.set_all(set.to_vec(), DEADLINE).await;
+        for error in [evaluated.map(drop), claimed.map(drop), set] {
             let error = error.expect_err("nobody there");
             assert!(error.is_transient(), "{error:?}");
         }

@@ -16,11 +16,20 @@ const SCRIPT_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub struct Script {
     text: &'static str,
+    deadline: Duration,
 }
 
 impl Script {
     pub const fn new(text: &'static str) -> Self {
-        Self { text }
+        Self {
+            text,
+            deadline: SCRIPT_DEADLINE,
+        }
+    }
+
+    /// For one that has less to do.
+    pub(crate) const fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     pub(crate) async fn run<R: FromValue>(
@@ -37,7 +46,7 @@ impl Script {
             .map(|argument| Value::Bytes(argument.into()))
             .collect();
         let evaluated = redis.client().eval(self.text, keys, arguments);
-        match tokio::time::timeout(SCRIPT_DEADLINE, evaluated).await {
+        match tokio::time::timeout(self.deadline, evaluated).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(fred::error::Error::new(ErrorKind::Timeout, "no answer").into()),
         }

@@ -23,20 +23,6 @@ async fn keys_are_prefixed_and_writes_are_done_together() {
     }
     assert_eq!(got, 1);
 
-    // Of several keys those are set that were not there, be it one or many.
-    let minute = Duration::from_secs(60);
-    for (names, expected) in [
-        (vec!["m1"], vec![true]),
-        (vec!["m1"], vec![false]),
-        (vec!["m0", "m1", "m2"], vec![true, false, true]),
-    ] {
-        let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
-        let set = redis.set_nx_all(&names, b"mine", minute).await.unwrap();
-        assert_eq!(set, expected, "{names:?}");
-    }
-    let marked = ["m0", "m1", "m2"].map(ToOwned::to_owned);
-    assert_eq!(redis.delete(&marked).await.unwrap(), 3);
-
     let short = Some(Duration::from_millis(50));
     redis.set("short", b"\xff\x00", short).await.unwrap();
     let names = ["seen", "never"].map(ToOwned::to_owned);
@@ -79,57 +65,80 @@ async fn keys_are_prefixed_and_writes_are_done_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_of_a_batch_may_be_done_each_by_itself() {
+async fn of_several_keys_those_are_claimed_that_are_free() {
     let bed = TestBed::new("redis").await.unwrap();
     let redis = Redis::connect(&bed.settings.redis).await.unwrap();
-    redis.run_each(Batch::new()).await.unwrap();
-
-    // Be it one or many.
-    let mut batch = Batch::new();
-    batch.set("one", "1", None);
-    redis.run_each(batch).await.unwrap();
-    assert_eq!(redis.get("one").await.unwrap().unwrap(), b"1");
-    let mut batch = Batch::new();
-    for i in 0..300 {
-        batch.set(format!("many{i}"), i.to_string(), None);
+    let minute = Duration::from_secs(60);
+    redis.set("held", b"\xff\x00", None).await.unwrap();
+    let (held, mine) = (Some(b"\xff\x00".to_vec()), Some(b"mine".to_vec()));
+    for (names, expected) in [
+        (vec![], vec![]),
+        (vec!["m1"], vec![None]),
+        (vec!["m1"], vec![mine.clone()]),
+        (vec!["held"], vec![held.clone()]),
+        // One that is named twice is free once.
+        (
+            vec!["m0", "held", "m1", "m2", "m2"],
+            vec![None, held.clone(), mine.clone(), None, mine.clone()],
+        ),
+    ] {
+        let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
+        let before = redis.claim_all(&names, b"mine", minute).await.unwrap();
+        assert_eq!(before, expected, "{names:?}");
     }
-    let short = Some(Duration::from_millis(50));
-    batch
-        .delete("many0")
-        .set("many1", b"\xff\x00".to_vec(), None)
-        .set("short", "s", short)
-        .sorted_add("list", 1.0, "a")
-        .sorted_add("list", 2.0, "b")
-        .sorted_keep_last("list", 1)
-        .expire("list", Duration::from_secs(60))
-        .sorted_add("brief", 1.0, "a")
-        .expire("brief", Duration::from_millis(50));
-    redis.run_each(batch).await.unwrap();
-    let names = ["many0", "many1", "many299"].map(ToOwned::to_owned);
+    let names = ["held", "m0", "m1", "m2"].map(ToOwned::to_owned);
     let values = redis.get_many(&names).await.unwrap();
-    assert_eq!(
-        values,
-        [None, Some(b"\xff\x00".to_vec()), Some(b"299".to_vec())]
-    );
-    assert_eq!(redis.sorted_last("list", 9).await.unwrap(), [b"b"]);
+    assert_eq!(values, [held, mine.clone(), mine.clone(), mine]);
+
+    // What is claimed is free again in time, be it one or many.
+    let short = Duration::from_millis(50);
+    let names: Vec<String> = (0..300).map(|i| format!("s{i}")).collect();
+    redis.claim_all(&names[..1], b"s", short).await.unwrap();
+    redis.claim_all(&names[1..], b"s", short).await.unwrap();
     eventually(Duration::from_secs(10), || async {
-        let brief = redis.sorted_last("brief", 9).await.unwrap();
-        redis.get("short").await.unwrap().is_none() && brief.is_empty()
+        redis
+            .get_many(&names)
+            .await
+            .unwrap()
+            .iter()
+            .all(Option::is_none)
     })
     .await
     .unwrap();
 
-    // One that is refused is told, and keeps none of the others from being done.
-    let mut batch = Batch::new();
-    batch
-        .set("before", "b", None)
-        .sorted_add("one", 1.0, "no list")
-        .set("behind", "b", None);
-    let refused = redis.run_each(batch).await.unwrap_err();
-    assert!(!refused.is_transient(), "{refused:?}");
-    for name in ["before", "behind"] {
-        assert!(redis.get(name).await.unwrap().is_some(), "{name}");
+    redis
+        .run(Batch::new().sorted_add("list", 1.0, "a").clone())
+        .await
+        .unwrap();
+    for names in [vec!["list"], vec!["free", "list"]] {
+        let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
+        let refused = redis.claim_all(&names, b"mine", minute).await.unwrap_err();
+        assert!(!refused.is_transient(), "{refused:?}");
     }
-    let names = redis.scan("").await.unwrap();
-    redis.delete(&names).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_keys_are_set_at_once() {
+    let bed = TestBed::new("redis").await.unwrap();
+    let redis = Redis::connect(&bed.settings.redis).await.unwrap();
+    let minute = Duration::from_secs(60);
+    for (count, value) in [(0, "none"), (1, "one"), (300, "many")] {
+        let values = (0..count).map(|i| (format!("k{i}"), format!("{value}{i}").into_bytes()));
+        redis.set_all(values.collect(), minute).await.unwrap();
+        let names: Vec<String> = (0..count).map(|i| format!("k{i}")).collect();
+        let stored = redis.get_many(&names).await.unwrap();
+        for (i, stored) in stored.into_iter().enumerate() {
+            assert_eq!(stored.unwrap(), format!("{value}{i}").into_bytes());
+        }
+    }
+    for count in [1, 2] {
+        let values = (0..count).map(|i| (format!("k{i}"), b"brief".to_vec()));
+        let short = Duration::from_millis(50);
+        redis.set_all(values.collect(), short).await.unwrap();
+        eventually(Duration::from_secs(10), || async {
+            redis.get("k0").await.unwrap().is_none()
+        })
+        .await
+        .unwrap();
+    }
 }

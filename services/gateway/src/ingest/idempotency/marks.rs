@@ -26,24 +26,11 @@ pub(super) async fn mark(
     ttl: Duration,
 ) -> Result<Vec<Vec<u8>>, MarkerUnknown> {
     let names: Vec<String> = ids.iter().map(|id| key(*id)).collect();
-    let marked = async {
-        let set = redis.set_nx_all(&names, &[IN_FLIGHT], ttl).await?;
-        let known: Vec<String> = (names.iter().zip(&set))
-            .filter(|(_, set)| !**set)
-            .map(|(name, _)| name.clone())
-            .collect();
-        let mut known = redis.get_many(&known).await?.into_iter();
-        let before = set.into_iter().map(|set| match set {
-            true => Some(Vec::new()),
-            // One that has just gone was not accepted, and may come again.
-            false => known
-                .next()
-                .map(|value| value.unwrap_or_else(|| vec![IN_FLIGHT])),
-        });
-        Ok::<_, platform_redis::Error>(before.collect::<Option<Vec<_>>>())
-    };
-    let error = match marked.await {
-        Ok(Some(before)) if before.len() == ids.len() => return Ok(before),
+    let error = match redis.claim_all(&names, &[IN_FLIGHT], ttl).await {
+        Ok(before) if before.len() == ids.len() => {
+            let before = before.into_iter().map(Option::unwrap_or_default);
+            return Ok(before.collect());
+        }
         Ok(_) => return Err(MarkerUnknown::MayBeSet),
         Err(error) => error,
     };

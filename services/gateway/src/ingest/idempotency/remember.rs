@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain_kernel::CorrelationId;
-use platform_redis::{Batch, Redis};
+use platform_redis::Redis;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -168,19 +168,18 @@ impl Writing {
     }
 
     async fn write(&self, writes: impl Iterator<Item = Write>) {
-        let mut batch = Batch::new();
+        let (mut answers, mut forgotten) = (Vec::new(), Vec::new());
         for write in writes {
             match write {
-                Write::Answer { key, value } => {
-                    batch.set(key, value, Some(ANSWER_TTL));
-                }
-                Write::Forget { key } => {
-                    batch.delete(key);
-                }
+                Write::Answer { key, value } => answers.push((key, value)),
+                Write::Forget { key } => forgotten.push(key),
             }
         }
-        // None needs another, and claims on the connection must not wait for them.
-        if let Err(error) = self.redis.run_each(batch).await {
+        // None needs another.
+        let forgotten = self.redis.delete(&forgotten);
+        let answers = self.redis.set_all(answers, ANSWER_TTL);
+        let (forgotten, answered) = tokio::join!(forgotten, answers);
+        if let Err(error) = forgotten.map(drop).and(answered) {
             metrics::idempotency_store_away("redis");
             debug!(error = %error, "answers not remembered in redis");
         }
