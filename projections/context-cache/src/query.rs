@@ -31,6 +31,17 @@ impl ContextCache {
         Self { redis }
     }
 
+    /// Which key of the server says which context a delivery went into, for who
+    /// wants to look for himself. Another does after the next rebuild.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn key_of_link(&self, correlation_id: CorrelationId) -> Result<String, Error> {
+        let live = Place::Live.resolve(&self.redis).await?;
+        let name = format!("{}{}", live.start, link_key(correlation_id));
+        Ok(self.redis.key(&name))
+    }
+
     /// Which context a delivery went into.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use platform_config::Settings;
 use platform_http::reqwest::{Client, StatusCode};
 use platform_http::{ClientOptions, client, peer_client};
 use platform_postgres::Pool;
+use platform_redis::Redis;
+use projections_context_cache::ContextCache;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -60,12 +62,25 @@ pub(crate) async fn run(config: Option<&Path>, args: Args) -> anyhow::Result<()>
         .as_str()
         .context("the gateway's answer has no correlation_id")?
         .parse()?;
+    let link = key_of_link(&settings, correlation).await;
     let facts = Facts {
         ticket: ticket.id().to_owned(),
         key_prefix: settings.redis.key_prefix.clone(),
+        link: link.clone(),
     };
     let steps = follow(&pool, &mut show, facts, correlation, args.wait).await?;
-    finish(&http, &settings, &mut show, &steps, correlation).await
+    finish(&http, &settings, &mut show, &steps, correlation, &link).await
+}
+
+/// Where Redis says which context the delivery went into; where it does before the
+/// first rebuild, if it cannot be asked.
+async fn key_of_link(settings: &Settings, correlation: CorrelationId) -> String {
+    let asked = async {
+        let redis = Redis::connect(&settings.redis).await?;
+        anyhow::Ok(ContextCache::new(redis).key_of_link(correlation).await?)
+    };
+    let first = || format!("{}correlation:{correlation}", settings.redis.key_prefix);
+    asked.await.unwrap_or_else(|_| first())
 }
 
 /// What tells curl whom to believe, where that is not the operating system's to say.
@@ -147,6 +162,7 @@ async fn finish(
     show: &mut Show,
     steps: &Steps,
     correlation: CorrelationId,
+    link: &str,
 ) -> anyhow::Result<()> {
     let remote_id = steps.remote_id().context("no record was confirmed")?;
     let url = format!(
@@ -188,10 +204,7 @@ async fn finish(
         ),
         (
             "the cached context",
-            format!(
-                "redis-cli -u {} get {}correlation:{correlation}",
-                settings.redis.url, settings.redis.key_prefix
-            ),
+            format!("redis-cli -u {} get {link}", settings.redis.url),
         ),
         (
             "rebuild every read model from the log",

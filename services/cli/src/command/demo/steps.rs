@@ -43,6 +43,8 @@ pub(super) struct Facts {
     pub(super) ticket: String,
     /// What every Redis key starts with.
     pub(super) key_prefix: String,
+    /// The key in Redis that says which context the delivery went into.
+    pub(super) link: String,
 }
 
 struct Rule {
@@ -131,12 +133,7 @@ const RULES: [Rule; 14] = [
         title: "Cached",
         event: "ContextShared",
         what: |body, _| format!("context {} for 24 h", short(body, "context_id")),
-        stored: |entry, facts| {
-            format!(
-                "Redis {}correlation:{}",
-                facts.key_prefix, entry.correlation
-            )
-        },
+        stored: |_, facts| format!("Redis {}", facts.link),
     },
     Rule {
         title: "Subscribers notified",
@@ -314,6 +311,7 @@ mod tests {
         Steps::new(Facts {
             ticket: "T-1".to_owned(),
             key_prefix: "agentmesh:".to_owned(),
+            link: "agentmesh:cache2:correlation:c".to_owned(),
         })
     }
 
