@@ -9,6 +9,7 @@
 #             (tests/api-fuzz.sh short for a minute of it)
 # make fuzz   each fuzz target of the parsers for 60 s
 # make bench  how fast it is, as ratios (ONLY=G2a,G2b for some rows, SIZE=full for ten million events)
+#             (PEERS=1 builds Outpost and svix-server first, for the rows against them)
 # make logs   follow the logs of what `make up` started
 
 .DEFAULT_GOAL := help
@@ -62,7 +63,7 @@ fuzz:
 # without link-time optimisation; see docs/BENCHMARKS.md.
 bench: install
 	@deploy/local/install-bench.sh
-	@case ',$(ONLY),' in ,,|*,G1,*|*,G1-*) deploy/local/install-convoy.sh ;; esac
+	@case ',$(ONLY),' in ,,|*,G1,*|*,G1-*) deploy/local/install-peers.sh convoy $(if $(PEERS),outpost svix) ;; esac
 	cargo build --locked --profile measure --package tests-bench
 	$(target)/measure/bench $(if $(PUBLISH),--publish)
 
