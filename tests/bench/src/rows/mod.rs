@@ -4,8 +4,11 @@ mod avro;
 mod convoy;
 mod ground;
 mod ingest;
+mod outpost;
+mod peer;
 mod pgbench;
 mod postgres;
+mod rabbit;
 mod rebuild;
 mod redis;
 mod replay;
@@ -56,6 +59,10 @@ pub(crate) const SETS: &[Set] = &[
     Set {
         ids: &["G1-convoy"],
         measure: |bench| Box::pin(convoy::convoy(bench)),
+    },
+    Set {
+        ids: &["G1-outpost"],
+        measure: |bench| Box::pin(outpost::outpost(bench)),
     },
     Set {
         ids: &["A/A-copy", "G2a", "G2d"],
