@@ -36,10 +36,7 @@ pub(crate) async fn convoy(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     };
     let ground = Ground::new(bench, "convoy").await?;
     let convoy = Convoy::start(&ground.bed, &binary).await?;
-    let row = (
-        "G1-convoy",
-        "durable ingest, one delivery a request: the gateway (policy, idempotency, two records acknowledged) ÷ Convoy 0.9.2 (a job in Redis)",
-    );
+    let row = ("G1-convoy", "Convoy 0.9.2 (a job in Redis)");
     // Storing takes it many times as long as accepting.
     let turns = (bench.size.pick(200, 2_000, 10_000), bench.rounds.min(3));
     peer::compare(&ground, &convoy, row, turns).await

@@ -40,7 +40,7 @@ pub(crate) async fn outpost(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let outpost = Outpost::start(&ground.bed, &programs, &rabbit).await?;
     let row = (
         "G1-outpost",
-        "durable ingest, one delivery a request: the gateway (policy, idempotency, two records acknowledged) ÷ Outpost 1.2.0 (idempotency, a message confirmed by RabbitMQ)",
+        "Outpost 1.2.0 (idempotency, a message confirmed by RabbitMQ)",
     );
     let turns = (bench.size.pick(500, 10_000, 30_000), bench.rounds);
     peer::compare(&ground, &outpost, row, turns).await
@@ -104,11 +104,6 @@ impl Peer for Outpost {
             fixtures::ticket(number)
         );
         Ok(peer::bearing("/api/v1/publish", KEY, &body))
-    }
-
-    /// Nothing is left to do when it has answered.
-    async fn rest(&self, _sent: usize) -> anyhow::Result<()> {
-        Ok(())
     }
 
     async fn twin(&self, sent: usize, _stored: f64) -> anyhow::Result<String> {
