@@ -14,6 +14,7 @@ mod redis;
 mod replay;
 mod search;
 mod side;
+mod svix;
 
 use futures::future::LocalBoxFuture;
 
@@ -59,6 +60,10 @@ pub(crate) const SETS: &[Set] = &[
     Set {
         ids: &["G1-convoy"],
         measure: |bench| Box::pin(convoy::convoy(bench)),
+    },
+    Set {
+        ids: &["G1-svix"],
+        measure: |bench| Box::pin(svix::svix(bench)),
     },
     Set {
         ids: &["G1-outpost"],
