@@ -65,7 +65,7 @@ impl Rabbit {
         ];
         let server = home.join("server/sbin/rabbitmq-server");
         let node = peer::command(bed, &server, &[], &environment)?.spawn()?;
-        let management = format!("http://127.0.0.1:{management}/api");
+        let management = format!("http://{USER}:{USER}@127.0.0.1:{management}/api");
         peer::ready(&format!("{management}/overview")).await?;
         Ok(Self {
             url: format!("amqp://{USER}:{USER}@127.0.0.1:{port}"),
@@ -84,7 +84,7 @@ impl Rabbit {
         });
         let mut taken = Vec::new();
         loop {
-            let request = http.post(&url).basic_auth(USER, Some(USER)).json(&question);
+            let request = http.post(&url).json(&question);
             let answer = call(request).await?;
             let messages = answer.as_array().context("no list of messages")?;
             if messages.is_empty() {
