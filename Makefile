@@ -63,7 +63,7 @@ fuzz:
 # without link-time optimisation; see docs/BENCHMARKS.md.
 bench: install
 	@deploy/local/install-bench.sh
-	@case ',$(ONLY),' in ,,|*,G1,*|*,G1-*) deploy/local/install-peers.sh convoy $(if $(PEERS),outpost svix) ;; esac
+	@case ',$(ONLY),' in ,,|*,G1,*|*,G1-*) deploy/local/install-peers.sh convoy $(if $(filter 1,$(PEERS)),outpost svix) ;; esac
 	cargo build --locked --profile measure --package tests-bench
 	$(target)/measure/bench $(if $(PUBLISH),--publish)
 

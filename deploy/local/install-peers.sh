@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Builds other webhook gateways, for the rows of `make bench` that compare ours
 # with them. What is built is pinned, and lands in target/bench; what is there is
-# not built again. Where a tool or the network is missing, the script says which,
-# builds nothing, and `make bench` leaves the row out.
+# not built again. Where something cannot be had or built, the script says what,
+# and `make bench` leaves the row out; only a wrong checksum is an error.
 #
 #   install-peers.sh convoy   as source through the Go module proxy, verified by
 #                             its checksum; 0.9.2 is the newest release whose tag
 #                             fits its module path. Some minutes.
-#   install-peers.sh outpost  from its repository, with RabbitMQ, which it needs,
-#                             out of Debian's packages: unpacked, not installed.
-#                             Some minutes.
-#   install-peers.sh svix     from its repository. 10 to 30 minutes.
+#   install-peers.sh outpost  from its repository, by Go 1.26.5 or newer, with the
+#                             RabbitMQ that it needs out of the packages of the
+#                             distribution, in its version: unpacked, not
+#                             installed. Some minutes.
+#   install-peers.sh svix     from its repository. 20 minutes.
 #
 # A repository is taken from github.com at the pinned commit, or, where
 # PEER_SOURCES names a directory, from the bare repository of its name in there
@@ -68,13 +69,15 @@ convoy() {
     local binary=$built/convoy-$version
     [ ! -x "$binary" ] || return 0
     has go || without "no Go here (Debian: golang-go), so no row against Convoy"
-    say "downloading $module@$version"
-    found=$(cd / && go mod download -json "$module@$version")
     field() { sed -n "s/^[[:space:]]*\"$1\": \"\\(.*\\)\",\\{0,1\\}\$/\\1/p" <<<"$found"; }
+    say "downloading $module@$version"
+    found=$(cd / && go mod download -json "$module@$version") ||
+        without "$module@$version cannot be downloaded, so no row against Convoy: $(field Error)"
     [ "$(field Sum)" = "$sum" ] || die "$module@$version is $(field Sum), which is not $sum"
     say "building it, which takes some minutes"
     mkdir -p "$built"
-    (cd "$(field Dir)" && CGO_ENABLED=0 go build -mod=readonly -trimpath -o "$binary.new" ./cmd)
+    (cd "$(field Dir)" && CGO_ENABLED=0 go build -mod=readonly -trimpath -o "$binary.new" ./cmd) ||
+        without "Convoy cannot be built, so no row against it"
     mv "$binary.new" "$binary"
     say "built $binary"
 }
@@ -106,16 +109,20 @@ rabbitmq() {
 outpost() {
     # v1.2.0
     local commit=ce858abc048893f91d6beebbd4f8fdf7a1d3af0f into=$built/outpost-v1.2.0
+    if [ -d "$into" ]; then
+        rabbitmq
+        return
+    fi
+    has go || without "no Go here, so no row against Outpost"
     rabbitmq
-    [ ! -d "$into" ] || return 0
-    has go || without "no Go here (Debian: golang-go), so no row against Outpost"
     take hookdeck/outpost "$commit"
     unpack "$commit" "$sources/outpost" go.mod go.sum cmd internal
     say "building Outpost, which takes some minutes"
     rm -rf "$into.new"
     mkdir -p "$into.new"
     (cd "$sources/outpost" && CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags='-s -w' \
-        ${JOBS:+-p "$JOBS"} -o "$into.new/" ./cmd/outpost ./cmd/outpost-server)
+        ${JOBS:+-p "$JOBS"} -o "$into.new/" ./cmd/outpost ./cmd/outpost-server) ||
+        without "Outpost cannot be built (it wants Go 1.26.5 or newer), so no row against it"
     mv "$into.new" "$into"
     say "built $into"
 }
@@ -129,10 +136,12 @@ public_hyper() {
     : >"$scratch/src/lib.rs"
     printf '[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies]\nhyper = "=%s"\n' \
         "$version" >"$scratch/Cargo.toml"
-    manifest=$(cd "$scratch" && cargo metadata --format-version 1 | grep -o "\"[^\"]*/hyper-$version/Cargo.toml\"" | head -n 1 | tr -d '"')
-    [ -n "$manifest" ] || die "hyper $version was not found"
+    manifest=$(cd "$scratch" && cargo metadata --format-version 1 | grep -o "\"[^\"]*/hyper-$version/Cargo.toml\"" | head -n 1 | tr -d '"') ||
+        without "hyper $version cannot be downloaded, so no row against svix-server"
     cp -r "$(dirname "$manifest")" "$1"
     sed -i 's/^pub(crate) struct HeaderCaseMap(/pub struct HeaderCaseMap(/' "$1/src/ext/mod.rs"
+    grep -q '^pub struct HeaderCaseMap(' "$1/src/ext/mod.rs" ||
+        without "hyper $version is not what it was, so no row against svix-server"
     cat >>"$1/src/ext/mod.rs" <<'RUST'
 
 impl From<HeaderMap<Bytes>> for HeaderCaseMap {
@@ -166,7 +175,7 @@ svix() {
             sed -i "/^source = \"git+https:\/\/github.com\/svix\/hyper.git/d" "$into/server/Cargo.lock"
         fi
     fi
-    say "building svix-server, which takes 10 to 30 minutes"
+    say "building svix-server, which takes 20 minutes"
     (cd "$into/server" && cargo build --locked --release ${JOBS:+-j "$JOBS"} --package svix-server --bin svix-server \
         --target-dir "$sources/svix-target") ||
         without "svix-server cannot be built, so no row against it"
