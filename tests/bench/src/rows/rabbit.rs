@@ -25,7 +25,8 @@ pub(super) struct Rabbit {
 }
 
 impl Rabbit {
-    /// Starts what stands under `home`, as a new node is but for ports and paths.
+    /// Starts what stands under `home`, as a new node is but for ports, paths, and the
+    /// management plugin, without its metrics, which would cost.
     pub(super) async fn start(bed: &Bed, home: &Path) -> anyhow::Result<Self> {
         let data = bed.settings.data_dir.join("rabbitmq");
         std::fs::create_dir_all(&data)?;
