@@ -121,7 +121,8 @@ impl Peer for Svix {
 
     async fn twin(&self, sent: usize, _stored: f64) -> anyhow::Result<String> {
         let client = self.pool.get().await?;
-        let query = "SELECT count(*), count(DISTINCT uid), count(DISTINCT payload)
+        let query = "SELECT count(*), count(DISTINCT uid),
+                count(DISTINCT messagecontent.payload)
             FROM message JOIN messagecontent USING (id)";
         let row = client.query_one(query, &[]).await?;
         let mut there: Vec<i64> = (0..3).map(|at| row.try_get(at)).collect::<Result<_, _>>()?;
