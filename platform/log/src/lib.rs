@@ -10,6 +10,7 @@ mod client;
 mod decoder;
 mod encoder;
 mod error;
+mod events;
 mod group;
 mod headers;
 mod outgoing;
