@@ -22,8 +22,9 @@ else
 fi
 
 if [ ! -x "$venv/bin/schemathesis" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" --quiet --disable-pip-version-check install "schemathesis==$version"
+    # The installed pip does it: Debian has the one for a new environment in a package of its own.
+    python3 -m venv --without-pip "$venv"
+    python3 -m pip --quiet --disable-pip-version-check --python "$venv/bin/python3" install "schemathesis==$version"
 fi
 
 curl --silent --fail --output /dev/null "$gateway/openapi.json" || {
